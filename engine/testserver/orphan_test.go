@@ -1,0 +1,73 @@
+package testserver_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/engine/testserver"
+)
+
+// hostEnv makes this test binary the one that is killed.
+const hostEnv = "MILLRACE_TESTSERVER_HOST"
+
+// TestHostIsKilled is not a test of its own: started by the next one, it holds
+// servers until it is killed.
+func TestHostIsKilled(t *testing.T) {
+	if os.Getenv(hostEnv) == "" {
+		return
+	}
+	r := testserver.RabbitMQ(t)
+	pids := append(testserver.Family(r), testserver.Redis(t).PID(), testserver.MariaDB(t).PID())
+	fmt.Println("pids", strings.Trim(fmt.Sprint(pids), "[]"))
+	select {}
+}
+
+func TestNothingSurvivesAKilledTestBinary(t *testing.T) {
+	for _, program := range []string{"rabbitmq-server", "redis-server", "mariadbd"} {
+		testserver.Require(t, program)
+	}
+	host := exec.Command(os.Args[0], "-test.run=^TestHostIsKilled$", "-test.v")
+	host.Env = append(os.Environ(), hostEnv+"=1")
+	out, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pids := readPIDs(out)
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Wait(); err == nil {
+		t.Fatal("the killed host ended well")
+	}
+	if len(pids) < 5 {
+		t.Fatalf("the host named pids %v, want those of three servers", pids)
+	}
+	wantGone(t, pids)
+}
+
+// readPIDs reads up to the line of pids that the host prints.
+func readPIDs(out interface{ Read([]byte) (int, error) }) []int {
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), "pids ")
+		if !ok {
+			continue
+		}
+		var pids []int
+		for _, word := range strings.Fields(rest) {
+			var pid int
+			if _, err := fmt.Sscan(word, &pid); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+		return pids
+	}
+	return nil
+}
