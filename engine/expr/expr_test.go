@@ -338,7 +338,7 @@ func BenchmarkEval(b *testing.B) {
 
 func BenchmarkIdentity(b *testing.B) {
 	msg := &node.Message{MessageID: "", RoutingKey: "plant3.d.t", Body: []byte(`{"ts":"2026-11-23T21:08:50.123Z","value":23.18,"unit":"C"}`)}
-	id, err := CompileIdentity(`message_id ?? routing_key + '@' + payload.ts`)
+	id, err := CompileIdentity(`message_id ?? (routing_key + '@' + payload.ts)`)
 	if err != nil {
 		b.Fatal(err)
 	}
