@@ -56,7 +56,8 @@ func MaxMemory(bytes int64) RedisOption {
 // about a second and makes fresh virtual hosts cheap.
 func WithManagement() RabbitOption { return withPlugin("rabbitmq_management") }
 
-// WithMQTT runs RabbitMQ with its MQTT listener; nobody has to log in to it.
+// WithMQTT runs RabbitMQ with its MQTT listener; nobody has to log in to it. A
+// new node waits 3 to 6 seconds for others before it serves MQTT.
 func WithMQTT() RabbitOption { return withPlugin("rabbitmq_mqtt") }
 
 func withPlugin(name string) Option {

@@ -14,9 +14,9 @@ import (
 // hostEnv makes this test binary the one that is killed.
 const hostEnv = "MILLRACE_TESTSERVER_HOST"
 
-// TestHostIsKilled is not a test of its own: started by the next one, it holds
+// TestFaultHostIsKilled is not a test of its own: started by the next one, it holds
 // servers until it is killed.
-func TestHostIsKilled(t *testing.T) {
+func TestFaultHostIsKilled(t *testing.T) {
 	if os.Getenv(hostEnv) == "" {
 		return
 	}
@@ -26,11 +26,11 @@ func TestHostIsKilled(t *testing.T) {
 	select {}
 }
 
-func TestNothingSurvivesAKilledTestBinary(t *testing.T) {
+func TestFaultNothingSurvivesAKilledTestBinary(t *testing.T) {
 	for _, program := range []string{"rabbitmq-server", "redis-server", "mariadbd"} {
 		testserver.Require(t, program)
 	}
-	host := exec.Command(os.Args[0], "-test.run=^TestHostIsKilled$", "-test.v")
+	host := exec.Command(os.Args[0], "-test.run=^TestFaultHostIsKilled$", "-test.v")
 	host.Env = append(os.Environ(), hostEnv+"=1")
 	out, err := host.StdoutPipe()
 	if err != nil {

@@ -3,6 +3,7 @@ package testserver_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -95,16 +96,21 @@ func TestProxyLatencyDelaysBothWays(t *testing.T) {
 
 func TestMosquittoGreetsAClient(t *testing.T) {
 	s := testserver.Mosquitto(t)
-	conn := connect(t, s.Addr())
-	// CONNECT of MQTT 3.1.1: clean session, keep alive 0, client id "a".
+	greetMQTT(t, s.Addr())
+	pid := s.PID()
+	s.Kill()
+	wantGone(t, []int{pid})
+}
+
+// greetMQTT connects as an MQTT 3.1.1 client "a" and wants to be accepted.
+func greetMQTT(t *testing.T, addr string) {
+	t.Helper()
+	conn := connect(t, addr)
 	if _, err := conn.Write([]byte("\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01a")); err != nil {
 		t.Fatal(err)
 	}
 	ack := make([]byte, 4)
-	if _, err := conn.r.Read(ack); err != nil || string(ack) != "\x20\x02\x00\x00" {
+	if _, err := io.ReadFull(conn.r, ack); err != nil || string(ack) != "\x20\x02\x00\x00" {
 		t.Fatalf("CONNACK = %x, %v; want 20020000", ack, err)
 	}
-	pid := s.PID()
-	s.Kill()
-	wantGone(t, []int{pid})
 }

@@ -195,7 +195,7 @@ func withChannel(t *testing.T, url string, f func(*amqp091.Channel) error) {
 	}
 }
 
-func TestRabbitMQKeepsConfirmedMessagesAcrossKillAndLeavesNoProcess(t *testing.T) {
+func TestFaultRabbitMQKeepsConfirmedMessagesAcrossKillAndLeavesNoProcess(t *testing.T) {
 	var family []int
 	t.Run("life", func(t *testing.T) {
 		s := testserver.RabbitMQ(t)
@@ -231,9 +231,8 @@ func TestRabbitMQVHostsAreApart(t *testing.T) {
 		}
 		return nil
 	})
-	conn, err := net.Dial("tcp", s.MQTTAddr())
-	if err != nil {
-		t.Fatalf("mqtt: %v", err)
-	}
-	conn.Close()
+}
+
+func TestFaultRabbitMQServesMQTT(t *testing.T) {
+	greetMQTT(t, testserver.RabbitMQ(t, testserver.WithMQTT()).MQTTAddr())
 }

@@ -60,10 +60,9 @@ func SharedMariaDB(t testing.TB) *MariaDBServer {
 	return pool.mariadb
 }
 
-// SharedRabbitMQ returns this test binary's RabbitMQ, started with management
-// and MQTT plugins on first use; [RabbitServer.VHost] gives a test its own
-// virtual host (MQTT knows only the default one). The binary needs [Main] or
-// [Shutdown]. Do not stop or kill it.
+// SharedRabbitMQ returns this test binary's RabbitMQ, started with the
+// management plugin on first use; [RabbitServer.VHost] gives a test its own
+// virtual host. The binary needs [Main] or [Shutdown]. Do not stop or kill it.
 func SharedRabbitMQ(t testing.TB) *RabbitServer {
 	t.Helper()
 	epmd, scripts := Require(t, "epmd"), requireRabbit(t)
@@ -71,7 +70,7 @@ func SharedRabbitMQ(t testing.TB) *RabbitServer {
 	defer pool.Unlock()
 	if pool.rabbit == nil {
 		s := &RabbitServer{}
-		shareOrFail(t, &s.server, s.open(scripts, epmd, []Option{WithManagement(), WithMQTT()}))
+		shareOrFail(t, &s.server, s.open(scripts, epmd, []Option{WithManagement()}))
 		pool.rabbit = s
 	}
 	return pool.rabbit
