@@ -69,6 +69,11 @@ func ClassOf(err error) Class {
 	return Unsure
 }
 
+// ErrTakenOver is wrapped by a [Fatal] error of [Sink.Write] when another engine
+// has become the lane's writer in the outside system: what this one still holds
+// is not stored, and the lane is no longer its own.
+var ErrTakenOver = errors.New("another engine has taken over the lane")
+
 // EventReject names one event of a unit that a sink can never store.
 type EventReject struct {
 	Index int // in Unit.Events

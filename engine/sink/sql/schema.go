@@ -1,0 +1,201 @@
+package sqlsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/millrace/millrace/engine/node"
+)
+
+// target is one column that the sink fills.
+type target struct {
+	name     string
+	get      getter
+	typ      colType
+	nullable bool
+}
+
+// schema is the target table as it was last found; it is replaced, never changed.
+type schema struct {
+	columns []target
+	insert  string // INSERT INTO ... VALUES
+	tail    string // what makes repeats no-ops
+}
+
+// ErrDrift marks a target table that is not what the pipeline needs. The text
+// names each column, what was expected and found, and how to mend it.
+var ErrDrift = errors.New("table does not fit")
+
+// prepareTable creates the table if it may, and checks it.
+func (s *Sink) prepareTable(ctx context.Context) error {
+	found, err := s.dialect.describe(ctx, s.db, s.cfg.Options.Table)
+	if err != nil {
+		return s.classifyStart(fmt.Errorf("describe table %s: %w", s.cfg.Options.Table, err))
+	}
+	if found == nil && s.cfg.Options.AutoCreate {
+		if err := s.createTable(ctx); err != nil {
+			return s.classifyStart(fmt.Errorf("create table %s: %w", s.cfg.Options.Table, err))
+		}
+	}
+	return s.verify(ctx)
+}
+
+func (s *Sink) createTable(ctx context.Context) error {
+	columns := make([]target, len(s.cfg.Options.Columns))
+	for i, c := range s.cfg.Options.Columns {
+		t, err := parseType(defaultType(c))
+		if err != nil {
+			return err // Check has refused it before
+		}
+		columns[i] = target{name: c.Name, typ: t, nullable: c.nullable()}
+	}
+	s.cfg.Logger.Info("creating table", "sink", s.cfg.Node, "table", s.cfg.Options.Table)
+	return s.db.WithContext(ctx).Exec(s.dialect.createTable(s.cfg.Options.Table, columns)).Error
+}
+
+// defaultType is what auto_create takes for a column without a type.
+func defaultType(c Column) string {
+	switch {
+	case c.Type != "":
+		return c.Type
+	case c.From == "time":
+		return "datetime(3)"
+	case c.From == "root_id":
+		return "varchar(255)"
+	case c.From == "record":
+		return "json"
+	}
+	return "varchar(191)"
+}
+
+// verify compares the table with what the pipeline needs and adopts it. A table
+// that was found good before must still take all that it took then.
+func (s *Sink) verify(ctx context.Context) error {
+	found, err := s.dialect.describe(ctx, s.db, s.cfg.Options.Table)
+	if err != nil {
+		return s.classify(fmt.Errorf("describe table %s: %w", s.cfg.Options.Table, err))
+	}
+	if problems := s.problems(found); len(problems) > 0 {
+		return node.AsFatal(fmt.Errorf("%w: %s; paused until it is mended", ErrDrift, strings.Join(problems, "; ")))
+	}
+	adopted, err := s.adopt(found)
+	if err != nil {
+		return node.AsFatal(err)
+	}
+	s.schema.Store(adopted)
+	s.suspect.Store(false)
+	return nil
+}
+
+// problems lists all that keeps the table from taking rows.
+func (s *Sink) problems(found *tableInfo) []string {
+	table := s.cfg.Options.Table
+	if found == nil {
+		return []string{fmt.Sprintf("%s: no such table: create it, or set auto_create: true", table)}
+	}
+	var out []string
+	if found.unfit != "" {
+		out = append(out, table+": "+found.unfit)
+	}
+	if len(found.primaryKey) != 1 || foldName(found.primaryKey[0]) != IDColumn {
+		out = append(out, fmt.Sprintf("%s: expected primary key (%s), found (%s): repeats could not be told: ALTER TABLE ... ADD PRIMARY KEY",
+			table, IDColumn, strings.Join(found.primaryKey, ", ")))
+	}
+	if id := found.column(IDColumn); id != nil && (id.typ.family != famBinary || id.typ.size < 16 || id.typ.fixed && id.typ.size != 16) {
+		out = append(out, fmt.Sprintf("%s.%s: expected binary(16), found %s", table, IDColumn, id.typ))
+	}
+	for _, c := range s.wanted(found) {
+		out = append(out, s.columnProblems(c, found)...)
+	}
+	return append(out, s.unfilled(found)...)
+}
+
+// wanted returns the configured columns; without any, the table's own.
+func (s *Sink) wanted(found *tableInfo) []Column {
+	if len(s.cfg.Options.Columns) > 0 {
+		return s.cfg.Options.Columns
+	}
+	var all []Column
+	for _, c := range found.columns {
+		if foldName(c.name) != IDColumn && !c.generated {
+			all = append(all, Column{Name: c.name})
+		}
+	}
+	return all
+}
+
+func (s *Sink) columnProblems(c Column, found *tableInfo) []string {
+	at := s.cfg.Options.Table + "." + c.Name
+	have := found.column(c.Name)
+	if have == nil {
+		return []string{fmt.Sprintf("%s: expected %s, found no such column: ALTER TABLE ... ADD COLUMN, or drop it from columns", at, defaultType(c))}
+	}
+	var out []string
+	want, known := s.expected(c)
+	switch {
+	case have.generated:
+		out = append(out, at+": is computed by the database and cannot be filled: drop it from columns")
+	case have.typ.family == famOther:
+		out = append(out, fmt.Sprintf("%s: found type %s, which the sink cannot fill", at, have.typ))
+	case known && !have.typ.takes(want):
+		out = append(out, fmt.Sprintf("%s: expected %s, found %s: ALTER TABLE ... MODIFY COLUMN, or change type", at, want, have.typ))
+	case !known && have.typ.family == famTime && have.typ.scale < 3:
+		out = append(out, fmt.Sprintf("%s: expected datetime(3), found %s, which cuts milliseconds: MODIFY COLUMN, or say so with type", at, have.typ))
+	}
+	if c.nullable() && c.Nullable != nil && !have.nullable {
+		out = append(out, fmt.Sprintf("%s: expected nullable, found NOT NULL", at))
+	}
+	return out
+}
+
+// expected returns the type that column c must take: the author's, else the one
+// that the table had when it was last found good.
+func (s *Sink) expected(c Column) (colType, bool) {
+	if c.Type != "" {
+		t, err := parseType(c.Type)
+		return t, err == nil
+	}
+	if last := s.schema.Load(); last != nil {
+		for _, t := range last.columns {
+			if t.name == c.Name {
+				return t.typ, true
+			}
+		}
+	}
+	return colType{}, false
+}
+
+// unfilled lists the table's columns that need a value and get none.
+func (s *Sink) unfilled(found *tableInfo) []string {
+	filled := map[string]bool{IDColumn: true}
+	for _, c := range s.wanted(found) {
+		filled[foldName(c.Name)] = true
+	}
+	var out []string
+	for _, have := range found.columns {
+		if !filled[foldName(have.name)] && !have.optional {
+			out = append(out, fmt.Sprintf("%s.%s: is NOT NULL without a default and not in columns: add it, or give it a default",
+				s.cfg.Options.Table, have.name))
+		}
+	}
+	return out
+}
+
+// adopt makes the schema that fills the table as found.
+func (s *Sink) adopt(found *tableInfo) (*schema, error) {
+	out := &schema{tail: s.dialect.conflict(found.otherKeys)}
+	names := []string{s.dialect.quote(IDColumn)}
+	for _, c := range s.wanted(found) {
+		get, err := compileFrom(c)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", c.Name, err)
+		}
+		have := found.column(c.Name)
+		out.columns = append(out.columns, target{c.Name, get, have.typ, have.nullable && c.nullable()})
+		names = append(names, s.dialect.quote(c.Name))
+	}
+	out.insert = "INSERT INTO " + s.dialect.quote(s.cfg.Options.Table) + " (" + strings.Join(names, ", ") + ") VALUES "
+	return out, nil
+}

@@ -1,0 +1,171 @@
+package sqlsink
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/glebarez/sqlite"
+	"github.com/pressly/goose/v3"
+	"gorm.io/gorm"
+)
+
+// sqlitePrefix marks a DSN that names a SQLite file.
+const sqlitePrefix = "sqlite:"
+
+// sqliteFile is the dialect of the embedded default: one file, one writer, WAL.
+type sqliteFile struct{ path string }
+
+// sqlitePragmas: WAL lets readers read while the sink writes. NORMAL keeps the
+// file whole after a power cut, though its last transactions, rows and position
+// together, may be gone: the log still has them.
+const sqlitePragmas = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate"
+
+func (d sqliteFile) open(_ context.Context, _ *Config) (*gorm.DB, *sql.DB, error) {
+	if d.path == "" || strings.ContainsAny(d.path, "?#") {
+		return nil, nil, errBadDSN
+	}
+	pool, err := sql.Open(sqlite.DriverName, d.path+sqlitePragmas)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool.SetMaxOpenConns(1)
+	db, err := gorm.Open(&sqlite.Dialector{Conn: pool}, gormConfig())
+	if err != nil {
+		return nil, nil, errors.Join(err, pool.Close())
+	}
+	return db, pool, nil
+}
+
+func (sqliteFile) migrations(*sql.DB) (goose.Dialect, fs.FS, []goose.ProviderOption) {
+	files, _ := fs.Sub(migrationFiles, "migrations/sqlite") // the path is compiled in
+	return goose.DialectSQLite3, files, nil
+}
+
+// maxStatement: SQLite takes a million bytes of SQL by default.
+func (sqliteFile) maxStatement(context.Context, *gorm.DB) (int, error) { return 500_000, nil }
+
+func (sqliteFile) quote(name string) string {
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
+// conflict names the key: a row that collides in another one is refused.
+func (sqliteFile) conflict(bool) string { return ` ON CONFLICT("event_id") DO NOTHING` }
+
+func (sqliteFile) appendText(dst []byte, s string) []byte {
+	if plainText(s) {
+		return append(append(append(dst, '\''), s...), '\'')
+	}
+	return append(appendHex(append(dst, "CAST("...), s), " AS TEXT)"...)
+}
+
+// appendDecimal keeps the digits: SQLite has no decimal numbers, the column is text.
+func (sqliteFile) appendDecimal(dst []byte, plain string) []byte {
+	return append(append(append(dst, '\''), plain...), '\'')
+}
+
+// appendFloat binds f: SQLite's own reading of digits is not exact in the last bit.
+func (sqliteFile) appendFloat(dst []byte, args []any, f float64) ([]byte, []any) {
+	return append(dst, '?'), append(args, f)
+}
+
+// number: SQLite's integers are signed; the bits are kept.
+func (sqliteFile) number(u uint64) any { return int64(u) }
+
+func (sqliteFile) fault(err error) fault {
+	var answer interface{ Code() int }
+	if !errors.As(err, &answer) {
+		return networkFault(err)
+	}
+	switch answer.Code() & 0xff {
+	case 5, 6, 7, 8, 9, 10, 13, 14, 15, 17: // busy, locked, no memory, read-only, interrupted, I/O, full, cannot open
+		return faultAway
+	case 18, 19, 20: // too big, constraint, mismatch
+		return faultData
+	case 11, 26: // corrupt, not a database
+		return faultSetup
+	case 1:
+		text := err.Error()
+		if strings.Contains(text, "no such table") || strings.Contains(text, "no column named") || strings.Contains(text, "no such column") {
+			return faultDrift
+		}
+	}
+	return faultUnknown
+}
+
+func (d sqliteFile) createTable(table string, columns []target) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE TABLE IF NOT EXISTS %s (\n  %s BLOB NOT NULL PRIMARY KEY", d.quote(table), d.quote(IDColumn))
+	for _, c := range columns {
+		fmt.Fprintf(&b, ",\n  %s %s%s", d.quote(c.name), d.typeDDL(c.typ), nullDDL(c.nullable))
+	}
+	b.WriteString("\n) WITHOUT ROWID")
+	return b.String()
+}
+
+// typeDDL picks declared types whose affinity changes no value: a DECIMAL column
+// would turn digits into floats.
+func (sqliteFile) typeDDL(t colType) string {
+	switch t.family {
+	case famText:
+		if t.bytes < 1<<40 {
+			return "TEXT"
+		}
+		return "VARCHAR(" + strconv.FormatInt(t.size, 10) + ")"
+	case famDecimal:
+		return fmt.Sprintf("DECIMAL_TEXT(%d,%d)", t.prec, t.scale)
+	case famJSON:
+		return "JSON_TEXT"
+	case famBinary:
+		return "BLOB"
+	case famTime:
+		return fmt.Sprintf("DATETIME(%d)", t.scale)
+	case famBool:
+		return "BOOLEAN"
+	case famFloat:
+		return "DOUBLE"
+	}
+	return strings.ToUpper(t.text)
+}
+
+func (d sqliteFile) describe(ctx context.Context, db *gorm.DB, table string) (*tableInfo, error) {
+	db = db.WithContext(ctx)
+	var rows []struct {
+		Name, Type string
+		Notnull    bool
+		DfltValue  *string
+		Pk, Hidden int
+	}
+	err := db.Raw("SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?)", table).Scan(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	info := &tableInfo{}
+	for _, r := range rows {
+		t, err := parseType(r.Type)
+		if err != nil {
+			t = colType{text: r.Type}
+		}
+		info.columns = append(info.columns, columnInfo{
+			name: r.Name, typ: t, nullable: !r.Notnull, generated: r.Hidden > 1,
+			optional: !r.Notnull || r.DfltValue != nil || r.Hidden > 1,
+		})
+		if r.Pk > 0 {
+			info.primaryKey = append(info.primaryKey, r.Name)
+		}
+	}
+	return info, d.kind(db, table, info)
+}
+
+func (sqliteFile) kind(db *gorm.DB, table string, info *tableInfo) error {
+	var kind string
+	err := db.Raw("SELECT type FROM sqlite_master WHERE name = ? COLLATE NOCASE", table).Scan(&kind).Error
+	if kind != "table" {
+		info.unfit = "it is a " + kind
+	}
+	return err
+}
