@@ -1,0 +1,220 @@
+package pluginhost
+
+import (
+	"errors"
+
+	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/node"
+	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
+)
+
+// Limits of what is under way on a stream.
+const (
+	chunkSize  = 128 << 10 // of a chunk, by estimated memory, which is about twice its encoding
+	windowSize = 512 << 10 // of a unit's unanswered chunks, likewise; well below the stream's window
+)
+
+// exchange is one unit's way to the plugin and back. Chunks are sent ahead of
+// their answers within windowSize, so that both sides work at the same time and
+// neither can block the other for ever.
+type exchange struct {
+	lane    *lane
+	in      *node.Batch
+	results []node.Result
+
+	sent     int     // events sent
+	answered int     // events answered in full
+	chunks   []chunk // sent and not answered, in order
+	window   int     // their sizes together
+	received int64   // bytes of the answer
+	last     bool    // the answer is complete
+	open     bool    // results[answered] has outputs of an earlier message
+}
+
+type chunk struct{ end, size int }
+
+func (x *exchange) run() error {
+	for !x.last {
+		for x.sent < len(x.in.Events) && (x.window == 0 || x.window < windowSize) {
+			if err := x.send(); err != nil {
+				return err
+			}
+		}
+		if err := x.receive(); err != nil {
+			return err
+		}
+	}
+	if x.answered != len(x.in.Events) {
+		return broken("%d of %d events were answered", x.answered, len(x.in.Events))
+	}
+	return nil
+}
+
+// send sends the next chunk.
+func (x *exchange) send() error {
+	l, events := x.lane, x.in.Events
+	end, size := x.sent, 0
+	for end < len(events) && (size == 0 || size < chunkSize) {
+		size += events[end].Size()
+		end++
+	}
+	l.frame.Events, l.frame.Watermark = events[x.sent:end], x.in.Watermark
+	var err error
+	if l.buf, err = l.frame.Encode(l.buf[:0], event.None); err != nil {
+		return refused("%v", err)
+	}
+	if limit := pluginv1.MaxMessageBytes - 1024; len(l.buf) > limit {
+		return refused("an event of %d bytes does not fit in a message of %d bytes", len(l.buf), limit)
+	}
+	l.req.Unit, l.req.Frame, l.req.Last = l.unit, l.buf, end == len(events)
+	if err := l.stream.Send(&l.req); err != nil {
+		// The reason is what the stream's receiving half says.
+		return errors.Join(err, l.stream.RecvMsg(&l.resp))
+	}
+	x.chunks = append(x.chunks, chunk{end, size})
+	x.window += size
+	x.sent = end
+	return nil
+}
+
+// receive takes the next message of the answer.
+func (x *exchange) receive() error {
+	resp := &x.lane.resp
+	if err := x.lane.stream.RecvMsg(resp); err != nil {
+		return err
+	}
+	if resp.Unit != x.lane.unit {
+		return broken("an answer to unit %d while unit %d is under way", resp.Unit, x.lane.unit)
+	}
+	if resp.Error != nil {
+		return &answerError{wireError(resp.Error)}
+	}
+	x.received += int64(len(resp.Frame))
+	if limit := x.lane.t.cfg.MaxAnswerBytes; x.received > limit {
+		return refused("its answer to one unit has more than %d bytes", limit)
+	}
+	if err := x.take(resp); err != nil {
+		return err
+	}
+	x.last = resp.Last
+	for len(x.chunks) > 0 && x.chunks[0].end <= x.answered {
+		x.window -= x.chunks[0].size
+		x.chunks = x.chunks[1:]
+	}
+	return nil
+}
+
+// take checks a message and files what it says under the events it answers.
+func (x *exchange) take(resp *pluginv1.ProcessResponse) error {
+	var outputs []*event.Event
+	if len(resp.Frame) > 0 {
+		frame, err := event.DecodeFrame(resp.Frame)
+		if err != nil {
+			return broken("%v", err)
+		}
+		outputs = frame.Events
+	}
+	events := len(resp.Outputs)
+	if events == 0 {
+		events = len(outputs)
+	}
+	if x.answered+events > x.sent {
+		return broken("answers to %d events, %d were sent", x.answered+events, x.sent)
+	}
+	if err := x.rejects(resp.Rejects, x.answered+events); err != nil {
+		return err
+	}
+	if len(resp.Outputs) == 0 {
+		return x.uniform(outputs, resp.More)
+	}
+	return x.counted(outputs, resp.Outputs, resp.More)
+}
+
+// uniform files one output under each of the next events.
+func (x *exchange) uniform(outputs []*event.Event, more bool) error {
+	for i := range outputs {
+		if err := x.file(outputs[i : i+1 : i+1]); err != nil {
+			return err
+		}
+		x.answered++
+	}
+	return x.leaveOpen(len(outputs), more)
+}
+
+func (x *exchange) counted(outputs []*event.Event, counts []uint32, more bool) error {
+	for _, count := range counts {
+		if uint64(count) > uint64(len(outputs)) {
+			return broken("more outputs counted than sent")
+		}
+		if err := x.file(outputs[:count:count]); err != nil {
+			return err
+		}
+		outputs = outputs[count:]
+		x.answered++
+	}
+	if len(outputs) > 0 {
+		return broken("%d outputs too many", len(outputs))
+	}
+	return x.leaveOpen(len(counts), more)
+}
+
+func (x *exchange) leaveOpen(events int, more bool) error {
+	if !more {
+		return nil
+	}
+	if events == 0 {
+		return broken("an answer to no event goes on")
+	}
+	x.answered--
+	x.open = true
+	return nil
+}
+
+// file gives the event that is next its outputs. What an output has from its
+// source message is taken from the input, where it is known to be right.
+func (x *exchange) file(outputs []*event.Event) error {
+	in, result := x.in.Events[x.answered], &x.results[x.answered]
+	for _, out := range outputs {
+		if out.RootID != in.RootID {
+			return broken("an output of event %d has root %q, its input %q", x.answered, clip(out.RootID, 100), clip(in.RootID, 100))
+		}
+		out.RootID, out.Root, out.Source, out.Ingested = in.RootID, in.Root, in.Source, in.Ingested
+		out.Plugin = x.lane.t.stamp
+	}
+	if x.open {
+		result.Outputs = append(result.Outputs, outputs...)
+		x.open = false
+		return nil
+	}
+	result.Outputs = outputs
+	return nil
+}
+
+// rejects files rejects of events before end.
+func (x *exchange) rejects(rejects []*pluginv1.Reject, end int) error {
+	for _, r := range rejects {
+		if int64(r.Event) < int64(x.answered) || int64(r.Event) >= int64(end) {
+			return broken("a reject of event %d among answers to %d..%d", r.Event, x.answered, end-1)
+		}
+		result := &x.results[r.Event]
+		result.Rejects = append(result.Rejects, node.Reject{
+			Record: int(r.Record), Code: clip(r.Code, 100), Text: clip(r.Text, 4000),
+		})
+	}
+	return nil
+}
+
+// wireError makes an error of what a plugin says, with its class.
+func wireError(e *pluginv1.Error) error {
+	err := errors.New(clip(e.Text, 4000))
+	switch e.Class {
+	case pluginv1.Class_CLASS_AWAY:
+		return node.AsAway(err)
+	case pluginv1.Class_CLASS_REJECTED:
+		return node.AsRejected(err)
+	case pluginv1.Class_CLASS_FATAL:
+		return node.AsFatal(err)
+	default:
+		return node.AsUnsure(err)
+	}
+}

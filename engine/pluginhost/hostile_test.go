@@ -1,0 +1,110 @@
+package pluginhost_test
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/millrace/millrace/engine/event"
+	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
+)
+
+// hostile is a plugin without the SDK that answers as its configuration says,
+// and correctly to a unit whose first event has no field "bad".
+type hostile struct {
+	pluginv1.UnimplementedPluginServer
+	plugin.NetRPCUnsupportedPlugin
+}
+
+func serveHostile() {
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: plugin.HandshakeConfig{
+			ProtocolVersion: pluginv1.ProtocolVersion,
+			MagicCookieKey:  pluginv1.MagicCookieKey, MagicCookieValue: pluginv1.MagicCookieValue,
+		},
+		Plugins: plugin.PluginSet{pluginv1.Service: &hostile{}},
+		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
+			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32))...)
+		},
+	})
+}
+
+func (h *hostile) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
+	pluginv1.RegisterPluginServer(s, h)
+	return nil
+}
+
+func (h *hostile) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.New("no host")
+}
+
+func (h *hostile) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
+	return &pluginv1.DescribeResponse{Name: "hostile", Version: "1.0.0"}, nil
+}
+
+func (h *hostile) Configure(context.Context, *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
+	return &pluginv1.ConfigureResponse{}, nil
+}
+
+// Drain is never answered in time: Close must not wait for it.
+func (h *hostile) Drain(ctx context.Context, _ *pluginv1.DrainRequest) (*pluginv1.DrainResponse, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (h *hostile) Process(stream pluginv1.Plugin_ProcessServer) error {
+	for {
+		req, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		f, err := event.DecodeFrame(req.Frame)
+		if err != nil {
+			return err
+		}
+		resp := &pluginv1.ProcessResponse{Unit: req.Unit, Frame: req.Frame, Last: req.Last}
+		bad, _ := f.Events[0].Record.Get("bad")
+		if err := h.spoil(resp, f, bad.Text()); err != nil {
+			return err
+		}
+		if err := stream.Send(resp); err != nil {
+			return err
+		}
+	}
+}
+
+// spoil turns a right answer into a wrong one.
+func (h *hostile) spoil(resp *pluginv1.ProcessResponse, f *event.Frame, bad string) error {
+	switch bad {
+	case "garbage":
+		resp.Frame = []byte("not a frame")
+	case "too few":
+		resp.Frame, resp.Outputs = nil, []uint32{0}
+		if len(f.Events) == 1 {
+			resp.Outputs = nil
+		}
+	case "too many":
+		f.Events = append(f.Events, f.Events[0])
+		resp.Frame, _ = f.Encode(nil, event.None)
+	case "counts":
+		resp.Outputs = make([]uint32, len(f.Events))
+		resp.Outputs[0] = math.MaxUint32
+	case "unit":
+		resp.Unit++
+	case "root":
+		f.Events[0].RootID = "another"
+		resp.Frame, _ = f.Encode(nil, event.None)
+	case "reject":
+		resp.Rejects = []*pluginv1.Reject{{Event: math.MaxUint32}}
+	case "more":
+		resp.Frame, resp.Last, resp.More = nil, false, true
+	case "20 MiB":
+		resp.Frame = make([]byte, 20<<20)
+	case "closes":
+		return errors.New("I have had enough")
+	}
+	return nil
+}

@@ -1,0 +1,301 @@
+package pluginhost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
+)
+
+// instance is one life of a plugin process, configured and ready for units.
+type instance struct {
+	cfg    Config
+	name   string // "scale@1.0.0"
+	log    *slog.Logger
+	proc   *process
+	client *plugin.Client
+	rpc    pluginv1.PluginClient
+	logs   sync.WaitGroup
+
+	mu     sync.Mutex
+	reason error         // guarded by mu: why it was given up
+	gone   chan struct{} // closed with the first reason: no unit may begin
+}
+
+// launch starts a process of bin and configures it. When it returns an error
+// nothing is left of the process.
+func launch(ctx context.Context, cfg Config, node NodeConfig, bin Binary) (*instance, error) {
+	hash, err := hashOf(bin.Path)
+	if err != nil {
+		return nil, err
+	}
+	if hash != bin.Hash {
+		return nil, fmt.Errorf("%s has changed: SHA-256 is %s, was %s", bin.Path, hash[:8], bin.Hash[:8])
+	}
+	inst := &instance{cfg: cfg, name: bin.Name + "@" + bin.Version, gone: make(chan struct{})}
+	inst.log = cfg.Logger.With("plugin", inst.name, "node", node.Node)
+	inst.client = plugin.NewClient(inst.clientConfig(bin, cfg.environment(node.Workers)))
+	if err := inst.begin(ctx, node, bin); err != nil {
+		if end := inst.exitStatus(); end != "" {
+			err = fmt.Errorf("%w (the process ended: %s)", err, end)
+		}
+		inst.bury()
+		return nil, err
+	}
+	go inst.watch()
+	return inst, nil
+}
+
+func (inst *instance) clientConfig(bin Binary, env []string) *plugin.ClientConfig {
+	return &plugin.ClientConfig{
+		HandshakeConfig: plugin.HandshakeConfig{
+			ProtocolVersion:  pluginv1.ProtocolVersion,
+			MagicCookieKey:   pluginv1.MagicCookieKey,
+			MagicCookieValue: pluginv1.MagicCookieValue,
+		},
+		Plugins:          plugin.PluginSet{pluginv1.Service: &grpcPlugin{}},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		Logger:           hclog.NewNullLogger(),
+		SyncStdout:       &lineWriter{log: inst.log},
+		SyncStderr:       &lineWriter{log: inst.log},
+		StartTimeout:     inst.cfg.StartTimeout,
+		AutoMTLS:         !inst.cfg.InsecureSocket,
+		SkipHostEnv:      true,
+		UnixSocketConfig: &plugin.UnixSocketConfig{},
+		GRPCDialOptions:  dialOptions(),
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			proc, err := newProcess(bin.Path, append(env, cmd.Env...))
+			if err != nil {
+				return nil, err
+			}
+			inst.proc = proc
+			inst.logs.Go(func() { copyLog(proc.stderr, inst.log) })
+			return proc, nil
+		},
+	}
+}
+
+// Sizes of the connection, in bytes: large enough that the chunks of a unit never
+// wait for a window.
+const (
+	streamWindow = 2 << 20
+	connWindow   = 16 << 20
+	ioBuffer     = 128 << 10
+)
+
+func dialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(pluginv1.MaxMessageBytes), grpc.MaxCallSendMsgSize(pluginv1.MaxMessageBytes)),
+		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow),
+		grpc.WithWriteBufferSize(ioBuffer), grpc.WithReadBufferSize(ioBuffer), grpc.WithSharedWriteBuffer(true),
+		grpc.WithDisableRetry(), // a stream that may be retried keeps copies of what it sent
+		grpc.WithIdleTimeout(0),
+	}
+}
+
+// grpcPlugin is the host's half of go-plugin's contract.
+type grpcPlugin struct{ plugin.NetRPCUnsupportedPlugin }
+
+var _ plugin.GRPCPlugin = (*grpcPlugin)(nil)
+
+// GRPCServer is never called on the host's side.
+func (*grpcPlugin) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("a host is no plugin")
+}
+
+// GRPCClient returns a [pluginv1.PluginClient].
+func (*grpcPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return pluginv1.NewPluginClient(conn), nil
+}
+
+// begin takes the process from its start to being configured, within
+// StartTimeout and ctx.
+func (inst *instance) begin(ctx context.Context, node NodeConfig, bin Binary) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, inst.cfg.StartTimeout,
+		fmt.Errorf("not ready within %s of its start", inst.cfg.StartTimeout))
+	defer cancel()
+	// go-plugin's own waiting cannot be cancelled; the end of the process ends it.
+	defer context.AfterFunc(ctx, inst.kill)()
+	err := inst.connect()
+	if err == nil {
+		err = inst.describe(ctx, bin)
+	}
+	if err == nil {
+		err = inst.configure(ctx, node)
+	}
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (inst *instance) connect() error {
+	if _, err := inst.client.Start(); err != nil {
+		return fmt.Errorf("handshake: %s", clip(err.Error(), 400))
+	}
+	protocol, err := inst.client.Client()
+	if err != nil {
+		return fmt.Errorf("connection: %w", err)
+	}
+	raw, err := protocol.Dispense(pluginv1.Service)
+	if err != nil {
+		return fmt.Errorf("connection: %w", err)
+	}
+	inst.rpc = raw.(pluginv1.PluginClient)
+	return nil
+}
+
+// describe checks that the program is what its file is called.
+func (inst *instance) describe(ctx context.Context, bin Binary) error {
+	d, err := inst.rpc.Describe(ctx, &pluginv1.DescribeRequest{})
+	if err != nil {
+		return fmt.Errorf("describe: %w", err)
+	}
+	if d.Name != bin.Name || d.Version != bin.Version {
+		return fmt.Errorf("the program calls itself %s", clip(d.Name+"@"+d.Version, 200))
+	}
+	return nil
+}
+
+// ConfigError is what a plugin finds wrong with its configuration.
+type ConfigError struct {
+	Problems []Problem
+}
+
+// Problem is one bad place of a plugin's configuration.
+type Problem struct {
+	Path string // below with:, such as "rules[2].factor"; "": the whole
+	Text string
+}
+
+func (e *ConfigError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = strings.TrimSuffix("with."+p.Path, ".") + ": " + p.Text
+	}
+	return strings.Join(lines, "; ")
+}
+
+func (inst *instance) configure(ctx context.Context, node NodeConfig) error {
+	with := node.With
+	if with == nil {
+		with = map[string]any{}
+	}
+	config, err := json.Marshal(with)
+	if err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	resp, err := inst.rpc.Configure(ctx, &pluginv1.ConfigureRequest{
+		Node: node.Node, Pipeline: node.Pipeline, Config: config, Lanes: uint32(node.Lanes),
+	})
+	if err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	if len(resp.Errors) == 0 {
+		return nil
+	}
+	wrong := &ConfigError{}
+	for _, e := range resp.Errors {
+		wrong.Problems = append(wrong.Problems, Problem{clip(e.Path, 200), clip(e.Text, 1000)})
+	}
+	return wrong
+}
+
+// watch gives the instance up when its process ends.
+func (inst *instance) watch() {
+	<-inst.proc.done
+	inst.giveUp(fmt.Errorf("the process ended: %s", inst.proc.end()))
+}
+
+// giveUp keeps the first reason, and ends the process.
+func (inst *instance) giveUp(reason error) {
+	inst.mu.Lock()
+	if inst.reason == nil {
+		inst.reason = reason
+		close(inst.gone)
+	}
+	inst.mu.Unlock()
+	inst.kill()
+}
+
+// why returns the reason why the instance was given up, nil while it was not.
+func (inst *instance) why() error {
+	inst.mu.Lock()
+	defer inst.mu.Unlock()
+	return inst.reason
+}
+
+// endGrace is how long the death of a process may take to be seen after its
+// connections have broken.
+const endGrace = 100 * time.Millisecond
+
+// autopsy gives the instance up because a stream broke with err. If the process
+// has died of itself, how it died is the better reason.
+func (inst *instance) autopsy(err error) {
+	pause := time.NewTimer(endGrace)
+	defer pause.Stop()
+	select {
+	case <-inst.gone:
+	case <-inst.proc.done:
+		inst.giveUp(fmt.Errorf("the process ended: %s", inst.proc.end()))
+	case <-pause.C:
+		inst.giveUp(err)
+	}
+}
+
+func (inst *instance) kill() {
+	if inst.proc != nil {
+		_ = inst.proc.Kill(context.Background()) // never fails
+	}
+}
+
+// exitStatus returns how the process ended, "" if it runs or never did.
+func (inst *instance) exitStatus() string {
+	if inst.proc == nil {
+		return ""
+	}
+	pause := time.NewTimer(endGrace)
+	defer pause.Stop()
+	select {
+	case <-inst.proc.done:
+	case <-pause.C:
+	}
+	return inst.proc.end()
+}
+
+// bury ends the process, if it still runs, and frees all that go-plugin holds.
+func (inst *instance) bury() {
+	inst.kill()
+	inst.client.Kill()
+	if inst.proc != nil {
+		<-inst.proc.done
+	}
+	inst.logs.Wait()
+}
+
+// retire ends the instance in order: the units in hand are answered first.
+func (inst *instance) retire(timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	defer context.AfterFunc(ctx, inst.kill)()
+	_, err := inst.rpc.Drain(ctx, &pluginv1.DrainRequest{})
+	if err != nil {
+		inst.log.Warn("plugin did not drain", "error", err)
+		inst.kill()
+	}
+	inst.client.Kill() // asks it to end, then kills it
+	inst.bury()
+}

@@ -1,0 +1,154 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/node"
+	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
+)
+
+// lane is one lane's stream to the plugin. Only the goroutine that is in Process
+// for the lane touches it, but for the atomics.
+type lane struct {
+	t      *Transform
+	inst   *instance // that stream belongs to; nil: no stream
+	stream pluginv1.Plugin_ProcessClient
+	cancel context.CancelFunc
+	unit   uint64
+	buf    []byte // frame of the chunk being sent; gRPC has copied it when Send returns
+	frame  event.Frame
+	req    pluginv1.ProcessRequest
+	resp   pluginv1.ProcessResponse
+
+	began   atomic.Int64           // when the unit in hand was sent, ns since the epoch; 0: none
+	failure atomic.Pointer[string] // of the last unit; nil: it succeeded
+}
+
+func (l *lane) busyFor(now time.Time) time.Duration {
+	if began := l.began.Load(); began != 0 {
+		return time.Duration(now.UnixNano() - began)
+	}
+	return 0
+}
+
+func (l *lane) lastFailure() string {
+	if text := l.failure.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+// process sends in as the lane's next unit and gathers the answer.
+func (l *lane) process(ctx context.Context, inst *instance, in *node.Batch) ([]node.Result, error) {
+	l.began.Store(time.Now().UnixNano())
+	defer l.began.Store(0)
+	if err := l.open(inst, in.Lane); err != nil {
+		return nil, l.failed(err)
+	}
+	deadline := l.t.cfg.CallDeadline
+	timer := time.AfterFunc(deadline, func() {
+		inst.giveUp(fmt.Errorf("no answer to a unit of %d events within %s", len(in.Events), deadline))
+	})
+	stop := context.AfterFunc(ctx, l.cancel)
+	l.unit++
+	x := exchange{lane: l, in: in, results: make([]node.Result, len(in.Events))}
+	err := x.run()
+	timer.Stop()
+	if !stop() || err != nil {
+		err = l.settle(ctx, err)
+	}
+	if err != nil {
+		return nil, l.failed(err)
+	}
+	if l.failure.Load() != nil {
+		l.failure.Store(nil)
+	}
+	return x.results, nil
+}
+
+func (l *lane) failed(err error) error {
+	text := err.Error()
+	l.failure.Store(&text)
+	return err
+}
+
+// open makes sure that there is a stream to inst.
+func (l *lane) open(inst *instance, number int) error {
+	if l.inst == inst {
+		return nil
+	}
+	l.drop()
+	ctx, cancel := context.WithCancel(context.Background())
+	stream, err := inst.rpc.Process(ctx)
+	if err != nil {
+		cancel()
+		inst.autopsy(fmt.Errorf("opening a stream: %w", err))
+		return node.AsUnsure(inst.why())
+	}
+	l.inst, l.stream, l.cancel, l.unit = inst, stream, cancel, 0
+	l.req = pluginv1.ProcessRequest{Lane: uint32(number)}
+	return nil
+}
+
+// drop ends the stream; the plugin forgets the unit that it was at.
+func (l *lane) drop() {
+	if l.inst != nil {
+		l.cancel()
+		l.inst, l.stream = nil, nil
+	}
+}
+
+// answerError is an error that the plugin gave as its answer; the stream is sound.
+type answerError struct{ err error }
+
+func (e *answerError) Error() string { return e.err.Error() }
+func (e *answerError) Unwrap() error { return e.err }
+
+// refusedError is a unit or an answer that the host refuses for good; the plugin
+// may be in the midst of it.
+type refusedError struct{ text string }
+
+func (e *refusedError) Error() string { return e.text }
+
+func refused(format string, args ...any) error { return &refusedError{fmt.Sprintf(format, args...)} }
+
+// brokenError is an answer that no plugin may give.
+type brokenError struct{ text string }
+
+func (e *brokenError) Error() string { return "it broke the contract: " + e.text }
+
+func broken(format string, args ...any) error { return &brokenError{fmt.Sprintf(format, args...)} }
+
+// settle decides what an error of an exchange means for the stream, the process
+// and the unit.
+func (l *lane) settle(ctx context.Context, err error) error {
+	if answer, ok := errors.AsType[*answerError](err); ok {
+		return answer.err
+	}
+	inst := l.inst
+	l.drop()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if _, ok := errors.AsType[*refusedError](err); ok {
+		return node.AsRejected(err)
+	}
+	if status.Code(err) == codes.ResourceExhausted {
+		return node.AsRejected(fmt.Errorf("its answer does not fit in a message of %d bytes: %s",
+			pluginv1.MaxMessageBytes, status.Convert(err).Message()))
+	}
+	if _, ok := errors.AsType[*brokenError](err); ok {
+		inst.giveUp(err)
+	} else {
+		inst.autopsy(fmt.Errorf("its stream broke: %w", err))
+	}
+	return node.AsUnsure(inst.why())
+}

@@ -1,0 +1,151 @@
+package pluginhost
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-plugin/runner"
+)
+
+// process is one plugin process. Its standard input is a pipe that the kernel
+// closes when the host dies, however it dies; the plugin ends then.
+type process struct {
+	cmd    *exec.Cmd
+	stdin  *os.File // the host's end; nothing is ever written
+	stdout *os.File
+	stderr *os.File
+	theirs []*os.File // the plugin's ends, closed here after the start
+
+	kill sync.Once
+	done chan struct{} // closed when the process has ended and err is set
+	err  error
+}
+
+var _ runner.Runner = (*process)(nil)
+
+// pipeGrace is how long output of a process that has ended is still read; a
+// grandchild might hold the pipe open for ever.
+const pipeGrace = 200 * time.Millisecond
+
+func newProcess(path string, env []string) (*process, error) {
+	p := &process{cmd: exec.Command(path), done: make(chan struct{})}
+	p.cmd.Env = env
+	p.cmd.Dir = os.TempDir()
+	p.cmd.SysProcAttr = ownGroup()
+	var files [6]*os.File
+	for i := 0; i < len(files); i += 2 {
+		var err error
+		if files[i], files[i+1], err = os.Pipe(); err != nil {
+			closeAll(files[:])
+			return nil, fmt.Errorf("pipe for plugin: %w", err)
+		}
+	}
+	p.cmd.Stdin, p.stdin = files[0], files[1]
+	p.stdout, p.cmd.Stdout = files[2], files[3]
+	p.stderr, p.cmd.Stderr = files[4], files[5]
+	p.theirs = []*os.File{files[0], files[3], files[5]}
+	return p, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close() // nothing was written
+		}
+	}
+}
+
+// Start starts the process and the goroutine that waits for its end.
+func (p *process) Start(context.Context) error {
+	err := p.cmd.Start()
+	closeAll(p.theirs)
+	if err != nil {
+		closeAll([]*os.File{p.stdin, p.stdout, p.stderr})
+		p.err = err
+		close(p.done)
+		return err
+	}
+	go p.wait()
+	return nil
+}
+
+func (p *process) wait() {
+	p.err = p.cmd.Wait()
+	killGroup(p.cmd.Process.Pid) // what it may have started
+	limit := time.Now().Add(pipeGrace)
+	_ = p.stdout.SetReadDeadline(limit) // a pipe has deadlines; if not, reads end with the pipe
+	_ = p.stderr.SetReadDeadline(limit)
+	_ = p.stdin.Close()
+	close(p.done)
+}
+
+// end returns why the process ended, "" while it runs.
+func (p *process) end() string {
+	select {
+	case <-p.done:
+	default:
+		return ""
+	}
+	if p.err == nil {
+		return "exit status 0"
+	}
+	return p.err.Error()
+}
+
+// Kill ends the process and all of its group at once, also a stopped one.
+func (p *process) Kill(context.Context) error {
+	p.kill.Do(func() {
+		if p.cmd.Process == nil {
+			return
+		}
+		select {
+		case <-p.done: // its number may belong to another process by now
+		default:
+			killGroup(p.cmd.Process.Pid)
+		}
+	})
+	return nil
+}
+
+// Wait blocks until the process has ended.
+func (p *process) Wait(context.Context) error {
+	<-p.done
+	return p.err
+}
+
+// Stdout is where the handshake comes from.
+func (p *process) Stdout() io.ReadCloser { return p.stdout }
+
+// Stderr is empty for go-plugin: the host reads the plugin's log itself.
+func (p *process) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
+
+// Name is the program's path.
+func (p *process) Name() string { return p.cmd.Path }
+
+// ID is the process id.
+func (p *process) ID() string {
+	if p.cmd.Process == nil {
+		return ""
+	}
+	return strconv.Itoa(p.cmd.Process.Pid)
+}
+
+// Diagnose has nothing to add to the handshake's error.
+func (p *process) Diagnose(context.Context) string { return "" }
+
+// PluginToHost keeps addresses as they are: both sides see the same files.
+func (p *process) PluginToHost(network, addr string) (string, string, error) {
+	return network, addr, nil
+}
+
+// HostToPlugin keeps addresses as they are.
+func (p *process) HostToPlugin(network, addr string) (string, string, error) {
+	return network, addr, nil
+}

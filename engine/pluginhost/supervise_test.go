@@ -1,0 +1,253 @@
+package pluginhost_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/pluginhost"
+)
+
+// quick restarts without a noticeable pause.
+var quick = pluginhost.Config{BackoffFirst: time.Millisecond, BackoffMax: 10 * time.Millisecond}
+
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z")
+}
+
+func TestCrashInAUnit(t *testing.T) {
+	log := &logBuffer{}
+	cfg := quick
+	cfg.Logger = log.logger()
+	tr := start(t, "good", cfg, double)
+	_, err := tr.Process(within(t), batch(0, record(1, "value", 1), record(2, "do", "crash")))
+	if err == nil || node.ClassOf(err) != node.Unsure || !strings.Contains(err.Error(), "exit status 3") {
+		t.Fatalf("error %v of class %v, want unsure with the exit status", err, node.ClassOf(err))
+	}
+	mustProcess(t, tr, batch(0, record(1, "value", 1)))
+	if tr.Restarts() != 1 || !tr.Status().Ready {
+		t.Errorf("restarts %d, status %+v", tr.Restarts(), tr.Status())
+	}
+	if !strings.Contains(log.String(), "exit status 3") {
+		t.Errorf("the log does not say how it ended:\n%s", log)
+	}
+}
+
+func TestKilledInAUnit(t *testing.T) {
+	tr := start(t, "good", quick, double)
+	done := make(chan error, 1)
+	go func() {
+		_, err := tr.Process(within(t), batch(2, record(1, "do", "hang")))
+		done <- err
+	}()
+	until(t, "unit under way", func() bool { return tr.Busy(2) })
+	if err := syscall.Kill(tr.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err == nil || node.ClassOf(err) != node.Unsure {
+		t.Fatalf("error %v, want unsure", err)
+	}
+	for lane := range 4 {
+		mustProcess(t, tr, batch(lane, record(1, "value", 1)))
+	}
+}
+
+func TestStoppedPluginMeetsItsDeadline(t *testing.T) {
+	cfg := quick
+	cfg.CallDeadline = 300 * time.Millisecond
+	tr := start(t, "good", cfg, double)
+	mustProcess(t, tr, batch(0, record(1, "value", 1)))
+	pid := tr.PID()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	_, err := tr.Process(within(t), batch(0, record(2, "value", 1)))
+	if err == nil || node.ClassOf(err) != node.Unsure || !strings.Contains(err.Error(), "300ms") {
+		t.Fatalf("error %v, want unsure with the deadline", err)
+	}
+	until(t, "stopped process is gone", func() bool { return !alive(pid) })
+	mustProcess(t, tr, batch(0, record(2, "value", 1)))
+}
+
+func TestCloseEndsAHungPlugin(t *testing.T) {
+	cfg := quick
+	cfg.DrainTimeout = 200 * time.Millisecond
+	tr := start(t, "good", cfg, double)
+	pid := tr.PID()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if alive(pid) {
+		t.Error("the process lives on")
+	}
+	if _, err := tr.Process(within(t), batch(0, record(1, "value", 1))); err == nil {
+		t.Error("a closed node processed a unit")
+	}
+}
+
+func TestWaitingForARestartEndsWithTheContext(t *testing.T) {
+	cfg := pluginhost.Config{BackoffFirst: time.Hour, BackoffMax: time.Hour}
+	tr := start(t, "good", cfg, double)
+	if _, err := tr.Process(within(t), batch(0, record(1, "do", "crash"))); err == nil {
+		t.Fatal("no error")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := tr.Process(ctx, batch(0, record(1, "value", 1)))
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("error %v, want one that says what it waited for", err)
+	}
+	if s := tr.Status(); s.Ready || !strings.Contains(s.Reason, "exit status 3") {
+		t.Errorf("status %+v, want the reason", s)
+	}
+}
+
+func TestProgramsThatDoNotStart(t *testing.T) {
+	cfg := pluginhost.Config{StartTimeout: 10 * time.Second}
+	short := pluginhost.Config{StartTimeout: 300 * time.Millisecond}
+	for _, c := range []struct {
+		name string
+		cfg  pluginhost.Config
+		with map[string]any
+		want string
+	}{
+		{"garbage", cfg, nil, "hello, I am no plugin"},
+		{"mute", short, nil, "not ready within 300ms"},
+		{"quits", cfg, nil, "exit status 7"},
+		{"old", cfg, nil, "version: 99"},
+		{"renamed", cfg, nil, "calls itself good@1.0.0"},
+		{"good", cfg, map[string]any{"factor": -1}, "with.factor: is negative; with.panic: is false"},
+		{"good", cfg, map[string]any{"facto": 1}, "with.facto: unknown field"},
+		{"good", cfg, map[string]any{"factor": "two"}, "with.factor: is a string, want float64"},
+		{"good", cfg, map[string]any{"panic": true}, "panic: configured to"},
+	} {
+		_, err := tryStart(t, c.name, c.cfg, c.with)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %v: error %v, want %q in it", c.name, c.with, err, c.want)
+		}
+	}
+}
+
+func TestEnvironmentIsAnAllowList(t *testing.T) {
+	t.Setenv("DB_DSN", "user:secret@tcp(db)/x")
+	t.Setenv("AMQP_URLS", "amqp://u:secret@h")
+	t.Setenv("TZ", "Europe/Vienna")
+	t.Setenv("SITE", "north")
+	tr := start(t, "env", pluginhost.Config{Env: []string{"SITE"}}, nil)
+	value, _ := mustProcess(t, tr, batch(0, record(1)))[0].Outputs[0].Record.Get("env")
+	env := value.Text()
+	if strings.Contains(env, "secret") || strings.Contains(env, "HOME=") {
+		t.Errorf("the plugin sees more than it should:\n%s", env)
+	}
+	for _, want := range []string{"TZ=Europe/Vienna", "SITE=north", "GOMEMLIMIT="} {
+		if !strings.Contains(env, want) {
+			t.Errorf("the plugin does not see %s:\n%s", want, env)
+		}
+	}
+}
+
+func TestLogsReachTheHost(t *testing.T) {
+	log := &logBuffer{}
+	tr := start(t, "good", pluginhost.Config{Logger: log.logger()}, double)
+	mustProcess(t, tr, batch(0, record(1, "do", "log")))
+	for _, want := range []string{`level=WARN msg="a word" plugin=good@1.0.0 node=n event=m-1`, "msg=printed", `msg="on error"`} {
+		until(t, want+" in the log", func() bool { return strings.Contains(log.String(), want) })
+	}
+}
+
+func TestSocketFolderIsPrivateAndRemoved(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	tr := start(t, "good", quick, double)
+	mustProcess(t, tr, batch(0, record(1, "value", 1)))
+	dirs, _ := filepath.Glob(os.TempDir() + "/plugin-dir*")
+	if len(dirs) != 1 {
+		t.Fatalf("folders %v, want one", dirs)
+	}
+	info, err := os.Stat(dirs[0])
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, error %v, want 0700", info.Mode(), err)
+	}
+	if err := tr.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dirs[0]); !os.IsNotExist(err) {
+		t.Errorf("the folder is left: %v", err)
+	}
+}
+
+func TestChangedBinaryIsNotStarted(t *testing.T) {
+	dir := t.TempDir()
+	install(t, dir, "good", "1.0.0")
+	host := pluginhost.New(pluginhost.Config{Dir: dir, SourceDir: "-", BackoffFirst: time.Millisecond, BackoffMax: time.Millisecond})
+	tr, err := host.Start(t.Context(), pluginhost.NodeConfig{Node: "n", Ref: "good", With: double, Lanes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	path := tr.Binary().Path
+	if err := os.Remove(path); err != nil { // the old file is this test's own
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 0\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Kill(tr.PID(), syscall.SIGKILL)
+	until(t, "the change is noticed", func() bool { return strings.Contains(tr.Status().Reason, "has changed") })
+}
+
+// beHost is a host in a process of its own: it starts the plugin, prints its
+// process id and waits to be killed.
+func beHost(dir string) {
+	tr, err := pluginhost.New(pluginhost.Config{Dir: dir, SourceDir: "-"}).
+		Start(context.Background(), pluginhost.NodeConfig{Node: "n", Ref: "good", Lanes: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(tr.PID())
+	select {}
+}
+
+func TestPluginEndsWithItsHost(t *testing.T) {
+	dir := t.TempDir()
+	install(t, dir, "good", "1.0.0")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, hostArg, dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 100)
+	n, _ := out.Read(line)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(line[:n])))
+	if err != nil || !alive(pid) {
+		t.Fatalf("host says %q", line[:n])
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	until(t, "the plugin is gone", func() bool { return !alive(pid) })
+}

@@ -1,0 +1,155 @@
+package sdk
+
+import (
+	"slices"
+
+	"github.com/millrace/millrace/engine/event"
+)
+
+// Event is the draft of an output, which starts as its input. Reading and
+// setting fields work on the draft; the input never changes.
+type Event struct {
+	in     *event.Event
+	node   string
+	fields []event.Field // the draft's record; shared with the input until own
+	own    bool          // fields may be written
+	time   int64         // event time of the draft
+	drop   bool
+	count  int // ordinals used so far
+
+	room *room
+	out  []*event.Event
+}
+
+// In returns the input event, which must not be changed.
+func (e *Event) In() *event.Event { return e.in }
+
+// Get returns the named field of the draft, null if there is none.
+func (e *Event) Get(name string) event.Value {
+	if i := e.index(name); i >= 0 {
+		return e.fields[i].Value
+	}
+	return event.Null
+}
+
+// Float returns the named field as a number; false if it is missing or not one.
+func (e *Event) Float(name string) (float64, bool) { return e.Get(name).AsFloat() }
+
+// Text returns the named field's text; "" if it is missing or not text.
+func (e *Event) Text(name string) string { return e.Get(name).Text() }
+
+// Set gives the named field a value, in its place or at the end. An event that
+// carried a raw payload carries a record from then on.
+func (e *Event) Set(name string, v event.Value) {
+	i := e.index(name)
+	if !e.own {
+		e.fields = e.room.copyFields(e.fields)
+		e.own = true
+	}
+	if i >= 0 {
+		e.fields[i].Value = v
+		return
+	}
+	e.fields = append(e.fields, event.Field{Name: name, Value: v})
+}
+
+// SetFloat sets the named field to a number. It returns nil, so that a Func can
+// end with it.
+func (e *Event) SetFloat(name string, f float64) error {
+	e.Set(name, event.Float(f))
+	return nil
+}
+
+// SetTime sets the draft's event time, ms since the Unix epoch UTC.
+func (e *Event) SetTime(ms int64) { e.time = ms }
+
+// Delete removes the named field.
+func (e *Event) Delete(name string) {
+	i := e.index(name)
+	if i < 0 {
+		return
+	}
+	if !e.own {
+		e.fields = e.room.copyFields(e.fields)
+		e.own = true
+	}
+	e.fields = slices.Delete(e.fields, i, i+1)
+}
+
+// Drop ends the event without an output: it was not wanted. What Emit gave away
+// before stays.
+func (e *Event) Drop() { e.drop = true }
+
+// Emit makes an output of the draft as it stands; the draft lives on as a copy.
+// A Func that has called Emit makes no further output by returning.
+func (e *Event) Emit() {
+	e.out = append(e.out, e.room.output(e))
+	e.count++
+	e.own = false // the emitted event owns these fields now
+}
+
+func (e *Event) index(name string) int {
+	for i := range e.fields {
+		if e.fields[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// room is the memory of one batch's outputs, taken in a few large pieces.
+type room struct {
+	events  []event.Event
+	records []event.Record
+	fields  []event.Field
+}
+
+// spare is the number of fields that a draft may add before it grows.
+const spare = 2
+
+// newRoom measures a batch and takes room for one output an event.
+func newRoom(in []*event.Event) *room {
+	fields := 0
+	for _, e := range in {
+		fields += spare
+		if e.Record != nil {
+			fields += len(e.Record.Fields)
+		}
+	}
+	return &room{
+		events:  make([]event.Event, 0, len(in)),
+		records: make([]event.Record, 0, len(in)),
+		fields:  make([]event.Field, 0, fields),
+	}
+}
+
+// copyFields returns a copy of fields that may grow by spare without moving.
+func (r *room) copyFields(fields []event.Field) []event.Field {
+	want := len(fields) + spare
+	if cap(r.fields)-len(r.fields) < want {
+		r.fields = make([]event.Field, 0, max(want, 256))
+	}
+	start := len(r.fields)
+	r.fields = r.fields[:start+want]
+	list := r.fields[start : start+len(fields) : start+want]
+	copy(list, fields)
+	return list
+}
+
+// output makes an event of a draft.
+func (r *room) output(e *Event) *event.Event {
+	if len(r.events) == cap(r.events) {
+		r.events = make([]event.Event, 0, 64)
+		r.records = make([]event.Record, 0, 64)
+	}
+	r.events = append(r.events, *e.in)
+	out := &r.events[len(r.events)-1]
+	out.ID = event.DerivedID(e.in, e.node, e.count, e.time)
+	out.Time = e.time
+	if e.in.Record != nil || e.own || e.count > 0 && e.fields != nil {
+		r.records = append(r.records, event.Record{Fields: e.fields})
+		out.Record = &r.records[len(r.records)-1]
+		out.Payload, out.ContentType = nil, ""
+	}
+	return out
+}

@@ -1,0 +1,87 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/node"
+)
+
+// mapper runs a Func over the events of a batch.
+type mapper struct {
+	node string
+	f    Func
+	log  *slog.Logger
+}
+
+var _ node.Transform = (*mapper)(nil)
+
+// eventError is an error with the event that caused it.
+type eventError struct {
+	index int // in the batch
+	err   error
+}
+
+func (e *eventError) Error() string { return fmt.Sprintf("event %d: %v", e.index, e.err) }
+func (e *eventError) Unwrap() error { return e.err }
+
+func (m *mapper) Process(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+	results := make([]node.Result, len(in.Events))
+	outputs := make([]*event.Event, 0, len(in.Events))
+	room := newRoom(in.Events)
+	var draft Event
+	for i, ev := range in.Events {
+		start := len(outputs)
+		draft = Event{in: ev, node: m.node, time: ev.Time, room: room, out: outputs}
+		if ev.Record != nil {
+			draft.fields = ev.Record.Fields
+		}
+		reject, err := m.one(&draft)
+		if err != nil {
+			return nil, &eventError{i, err}
+		}
+		if reject != nil {
+			results[i].Rejects = []node.Reject{*reject}
+			continue
+		}
+		outputs = draft.out
+		results[i].Outputs = outputs[start:len(outputs):len(outputs)]
+	}
+	return results, ctx.Err()
+}
+
+// one calls the Func and makes the output that its return stands for. Outputs
+// of a rejected event do not count.
+func (m *mapper) one(e *Event) (*node.Reject, error) {
+	if err := m.call(e); err != nil {
+		if r, ok := errors.AsType[*rejection](err); ok {
+			return &r.Reject, nil
+		}
+		return nil, err
+	}
+	if !e.drop && e.count == 0 {
+		e.Emit()
+	}
+	return nil, nil
+}
+
+func (m *mapper) call(e *Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(m.log, p)
+		}
+	}()
+	return m.f(e)
+}
+
+// panicError makes an error of a recovered panic and keeps its stack in the log.
+func panicError(log *slog.Logger, p any) error {
+	log.Error("the transform panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	return node.AsUnsure(fmt.Errorf("panic: %v", p))
+}
+
+func (m *mapper) Close() error { return nil }

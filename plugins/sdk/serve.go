@@ -1,0 +1,89 @@
+package sdk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
+)
+
+// Serve runs p for the engine that started this process and does not return: the
+// process ends when the host says so, closes its end of standard input, or
+// dies. Called by hand it says what it is, and ends with status 1.
+//
+// The default slog logger writes to the host's log from then on.
+func Serve(p Plugin) {
+	if len(os.Args) == 2 && os.Args[1] == pluginv1.DescribeArg {
+		describe(p)
+		return
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if os.Getenv(pluginv1.MagicCookieKey) == pluginv1.MagicCookieValue {
+		go exitWithHost(os.Stdin)
+	}
+	slog.SetDefault(log)
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: plugin.HandshakeConfig{
+			ProtocolVersion:  pluginv1.ProtocolVersion,
+			MagicCookieKey:   pluginv1.MagicCookieKey,
+			MagicCookieValue: pluginv1.MagicCookieValue,
+		},
+		Plugins:    plugin.PluginSet{pluginv1.Service: &grpcPlugin{server: newServer(p, log)}},
+		GRPCServer: newGRPCServer,
+		Logger:     hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr, JSONFormat: true}),
+	})
+}
+
+func describe(p Plugin) {
+	out, _ := json.Marshal(map[string]string{"name": p.Name, "version": p.Version}) // strings always marshal
+	fmt.Printf("%s\n", out)
+}
+
+// exitWithHost ends the process when the host's end of the pipe is closed, which
+// the kernel does however the host dies.
+func exitWithHost(pipe io.Reader) {
+	_, _ = io.Copy(io.Discard, pipe)
+	os.Exit(0)
+}
+
+// Sizes of the connection, in bytes: large enough that the chunks of a unit never
+// wait for a window.
+const (
+	streamWindow = 2 << 20
+	connWindow   = 16 << 20
+	ioBuffer     = 128 << 10
+)
+
+func newGRPCServer(opts []grpc.ServerOption) *grpc.Server {
+	return grpc.NewServer(append(opts,
+		grpc.MaxRecvMsgSize(pluginv1.MaxMessageBytes), grpc.MaxSendMsgSize(pluginv1.MaxMessageBytes),
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
+		grpc.WriteBufferSize(ioBuffer), grpc.ReadBufferSize(ioBuffer), grpc.SharedWriteBuffer(true),
+	)...)
+}
+
+// grpcPlugin is the server half of go-plugin's contract.
+type grpcPlugin struct {
+	plugin.NetRPCUnsupportedPlugin
+	server *server
+}
+
+var _ plugin.GRPCPlugin = (*grpcPlugin)(nil)
+
+func (g *grpcPlugin) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
+	pluginv1.RegisterPluginServer(s, g.server)
+	return nil
+}
+
+func (g *grpcPlugin) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.New("a plugin is no host")
+}
