@@ -11,9 +11,6 @@ import (
 // Journal is the name of a pipeline's first stream.
 const Journal = "journal"
 
-// LaneOf returns the lane of key among lanes: xxhash64(key, seed 0) mod lanes.
-// (Declared here as a promise; see lane.go.)
-
 // Answer is what the commit script says.
 type Answer uint8
 
@@ -51,7 +48,9 @@ type KnownError struct {
 	Indexes []int // into AppendRequest.Identities, rising
 }
 
-func (e *KnownError) Error() string { return fmt.Sprintf("%d messages are already stored", len(e.Indexes)) }
+func (e *KnownError) Error() string {
+	return fmt.Sprintf("%d messages are already stored", len(e.Indexes))
+}
 
 // AppendRequest is one frame for one lane, with the identities of its messages.
 type AppendRequest struct {
@@ -91,7 +90,8 @@ type Effects struct {
 // DeadLetter is an event that could not be delivered, complete enough to be
 // examined and driven again from the failing node.
 type DeadLetter struct {
-	Event      *event.Event // the failing node's complete input event
+	Event      *event.Event // the failing node's complete input event; nil if the entry could not be decoded
+	Raw        []byte       // such an entry as it was found; nil otherwise
 	Node       string       // the failing node
 	Generation string       // the stage generation that gave up
 	Record     int          // number of the record within the event; -1: the whole event

@@ -1,0 +1,153 @@
+package stream
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/node"
+)
+
+// deadFields are the fields of a dead letter's entry; FORMAT.md explains them.
+const deadFields = 15
+
+// index names a dead letter for the check that it is stored once.
+func (d *DeadLetter) index() string {
+	subject := "raw:" + TopicOf(d.Stream, d.Lane) + ":" + d.At.String()
+	if d.Event != nil {
+		subject = d.Event.ID.String()
+	}
+	return subject + "|" + d.Node + "|" + d.Generation + "|" + strconv.Itoa(d.Record)
+}
+
+// deadLetter appends the letter's index field, cost and entry to the arguments.
+func (b *commitArgs) deadLetter(d *DeadLetter) error {
+	frame, id, root := d.Raw, "", ""
+	if d.Event != nil {
+		var err error
+		f := event.Frame{Events: []*event.Event{d.Event}}
+		if frame, err = f.Encode(nil, event.None); err != nil {
+			return node.AsFatal(fmt.Errorf("encode dead letter of node %s: %w", d.Node, err))
+		}
+		id, root = d.Event.ID.String(), d.Event.RootID
+	}
+	raw := 0
+	if d.Event == nil {
+		raw = 1
+	}
+	b.args = append(b.args, d.index(), len(frame)+len(d.Text)+4*entryOverhead, 2*deadFields,
+		"v", formatVersion, "event", frame, "raw", raw, "id", id, "root", root, "node", d.Node,
+		"generation", d.Generation, "record", d.Record, "class", d.Class.String(), "code", d.Code, "text", d.Text,
+		"plugin", d.Plugin, "attempt", d.Attempt, "time", d.TimeMs, "at", TopicOf(d.Stream, d.Lane)+" "+d.At.String())
+	return nil
+}
+
+// StoreDeadLetters stores those letters that are not stored yet: a letter is
+// known by its event (or its place, if it could not be decoded), node, generation
+// and record. It may be repeated. Errors are those of [Log.Append], without ErrFull
+// and KnownError: dead letters are stored also when the log is full.
+func (l *Log) StoreDeadLetters(ctx context.Context, le *Lease, letters []DeadLetter) error {
+	if len(letters) == 0 {
+		return nil
+	}
+	b := commitArgs{keys: []string{l.keys.meta, l.keys.owners, le.key, l.keys.usage, l.keys.dead, l.keys.deadIndex}}
+	b.args = append(b.args, l.epochText, le.name, le.token, l.cfg.LeaseTTL.Milliseconds(), len(letters))
+	for i := range letters {
+		if err := b.deadLetter(&letters[i]); err != nil {
+			return err
+		}
+	}
+	word, _, err := l.call(ctx, deadLettersScript, b.keys, b.args)
+	if err == nil && word != "ok" {
+		if word == "lost_lease" {
+			l.lostTo(le, "")
+		}
+		err = l.answered(word, "")
+	}
+	if err != nil {
+		return fmt.Errorf("store %d dead letters: %w", len(letters), err)
+	}
+	return nil
+}
+
+// StoredDeadLetter is a dead letter with its name in the log.
+type StoredDeadLetter struct {
+	ID string // Redis stream id
+	DeadLetter
+}
+
+// DeadLetters returns up to limit dead letters stored after the one named after
+// ("" for the first), oldest first.
+func (l *Log) DeadLetters(ctx context.Context, after string, limit int) ([]StoredDeadLetter, error) {
+	start := "-"
+	if after != "" {
+		start = "(" + after
+	}
+	entries, err := l.rdb.XRangeN(ctx, l.keys.dead, start, "+", int64(limit)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", l.awayOrFatal(err))
+	}
+	letters := make([]StoredDeadLetter, len(entries))
+	for i := range entries {
+		letters[i] = storedDeadLetter(&entries[i])
+	}
+	return letters, nil
+}
+
+// storedDeadLetter reads an entry. What cannot be read of it is left empty: a
+// listing must not end at one bad letter.
+func storedDeadLetter(m *redis.XMessage) StoredDeadLetter {
+	text := func(name string) string {
+		s, _ := m.Values[name].(string)
+		return s
+	}
+	number := func(name string) int64 {
+		n, _ := strconv.ParseInt(text(name), 10, 64)
+		return n
+	}
+	d := StoredDeadLetter{ID: m.ID, DeadLetter: DeadLetter{
+		Node: text("node"), Generation: text("generation"), Record: int(number("record")),
+		Code: text("code"), Text: text("text"), Plugin: text("plugin"), Attempt: int(number("attempt")), TimeMs: number("time"),
+	}}
+	for _, c := range []node.Class{node.Unsure, node.Away, node.Rejected, node.Fatal} {
+		if c.String() == text("class") {
+			d.Class = c
+		}
+	}
+	d.place(text("at"))
+	if f, err := event.DecodeFrame([]byte(text("event"))); err == nil && text("raw") == "0" && len(f.Events) == 1 {
+		d.Event = f.Events[0]
+	} else {
+		d.Raw = []byte(text("event"))
+	}
+	return d
+}
+
+// place reads "stream/lane position".
+func (d *DeadLetter) place(s string) {
+	for i := range s {
+		if s[i] != ' ' {
+			continue
+		}
+		if name, lane, err := parseTopic(s[:i]); err == nil {
+			d.Stream, d.Lane = name, lane
+		}
+		if at, err := event.ParsePosition(s[i+1:]); err == nil {
+			d.At = at
+		}
+	}
+}
+
+// undecodable is the dead letter of an entry that is no frame.
+func undecodable(reader string, ln *lane, at event.Position, raw []byte, err error, nowMs int64) DeadLetter {
+	head := raw[:min(len(raw), 16)]
+	return DeadLetter{
+		Raw: raw, Node: reader, Generation: reader, Record: -1, Class: node.Rejected, Code: "undecodable",
+		Text: fmt.Sprintf("%v (%d bytes, first %s)", err, len(raw), hex.EncodeToString(head)), Attempt: 1, TimeMs: nowMs,
+		Stream: ln.stream, Lane: ln.number, At: at,
+	}
+}

@@ -1,0 +1,112 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/millrace/millrace/engine/event"
+)
+
+// RegisterReader gives reader a position in every lane of stream: at the start of
+// what is there. A reader that has positions keeps them. From then on nothing
+// that it has not passed is trimmed, until [Log.ForgetReader]. external says that
+// the reader keeps its true position elsewhere (see [Log.Align]).
+func (l *Log) RegisterReader(ctx context.Context, reader, stream string, external bool) error {
+	if !isName(reader) {
+		return fatalf("reader %q: not a name", reader)
+	}
+	kind := "internal"
+	if external {
+		kind = "external"
+	}
+	keys := []string{l.keys.meta, l.keys.positions, l.keys.readers}
+	args := []any{l.epochText, readerField(reader, stream), kind}
+	for i := range l.laneCount {
+		ln, err := l.lane(stream, i)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, ln.info)
+		args = append(args, positionField(reader, stream, i))
+	}
+	word, _, err := l.call(ctx, registerScript, keys, args)
+	if err == nil && word != "ok" {
+		err = l.answered(word, "")
+	}
+	if err != nil {
+		return fmt.Errorf("register reader %s of %s: %w", reader, stream, err)
+	}
+	return nil
+}
+
+// ForgetReader removes a reader's positions, so that it pins nothing any more.
+// It is for readers that will not come back.
+func (l *Log) ForgetReader(ctx context.Context, reader, stream string) error {
+	if err := l.usable(); err != nil {
+		return err
+	}
+	fields := make([]string, l.laneCount)
+	for i := range fields {
+		fields[i] = positionField(reader, stream, i)
+	}
+	pipe := l.rdb.TxPipeline()
+	pipe.HDel(ctx, l.keys.readers, readerField(reader, stream))
+	pipe.HDel(ctx, l.keys.positions, fields...)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("forget reader %s of %s: %w", reader, stream, l.awayOrFatal(err))
+	}
+	return nil
+}
+
+// Position returns the last entry that the reader has finished with, the zero
+// place of this epoch if none. A reader that is not registered is a Fatal error.
+func (l *Log) Position(ctx context.Context, reader, stream string, number int) (event.Position, error) {
+	ln, err := l.lane(stream, number)
+	if err != nil {
+		return event.Position{}, err
+	}
+	if err := l.usable(); err != nil {
+		return event.Position{}, err
+	}
+	id, err := l.rdb.HGet(ctx, l.keys.positions, positionField(reader, stream, number)).Result()
+	if isNil(err) {
+		return event.Position{}, ln.wrap("position in", fatalf("reader %s is not registered", reader))
+	}
+	if err != nil {
+		return event.Position{}, ln.wrap("position of "+reader+" in", l.awayOrFatal(err))
+	}
+	return l.at(id)
+}
+
+// Align puts a reader's position to where the reader's own store says that it
+// stands, forward or back. A place of another epoch is [ErrWrongEpoch], one
+// beyond the lane's end [ErrBehind]: the log has lost what that store has seen.
+// One below what is still there is [ErrBehind] too. All three are Fatal and the
+// log tells [Config.OnFatal]. The zero Position means the start of the lane.
+func (l *Log) Align(ctx context.Context, le *Lease, reader, stream string, number int, to event.Position) error {
+	ln, err := l.lane(stream, number)
+	if err != nil {
+		return err
+	}
+	if to.Epoch != l.epoch && !to.IsZero() {
+		return ln.wrap("align "+reader+" in", l.answered("wrong_epoch", ""))
+	}
+	word, rest, err := l.call(ctx, alignScript,
+		[]string{l.keys.meta, l.keys.owners, le.key, l.keys.positions, ln.info},
+		[]any{l.epochText, le.name, le.token, l.cfg.LeaseTTL.Milliseconds(), positionField(reader, stream, number), entryID(to)})
+	if err != nil {
+		return ln.wrap("align "+reader+" in", err)
+	}
+	switch word {
+	case "ok":
+		return nil
+	case "trimmed":
+		err = l.fail(fmt.Errorf("%w: %s is needed, what is left starts behind %s", ErrBehind, to, replyText(rest, 0)))
+	case "lost_lease":
+		l.lostTo(le, "")
+		err = ErrLostLease
+	default:
+		err = l.answered(word, replyText(rest, 0))
+	}
+	return ln.wrap("align "+reader+" in", err)
+}
