@@ -5,6 +5,7 @@ import (
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/transform/shape"
 )
 
 // manyFields is the number of fields from which names are looked up in a map
@@ -18,8 +19,9 @@ const notUTF8 = "is not valid UTF-8 or holds half a surrogate pair"
 // what is wrong with one record is noted, and the walk goes on.
 type decoder struct {
 	scanner
-	r       *run
 	opts    *Options
+	path    []string
+	out     *shape.Run
 	fields  []event.Field
 	names   map[string]struct{} // only of records with many fields
 	number  int                 // of the record at hand
@@ -28,11 +30,11 @@ type decoder struct {
 }
 
 // run decodes text and returns what is wrong with it as a whole.
-func (d *decoder) run(r *run, text string) *node.Reject {
-	d.scanner = scanner{s: text, maxDepth: r.t.opts.MaxDepth}
-	d.r, d.opts, d.number, d.found = r, &r.t.opts, 0, false
+func (d *decoder) run(out *shape.Run, text string) *node.Reject {
+	d.scanner = scanner{s: text, maxDepth: d.opts.MaxDepth}
+	d.out, d.number, d.found = out, 0, false
 	d.blanks()
-	if d.descend(r.t.path) {
+	if d.descend(d.path) {
 		d.blanks()
 		if d.pos < len(d.s) {
 			d.fail("text after the value")
@@ -94,9 +96,9 @@ func (d *decoder) element() bool {
 	}
 	if d.problem.Code != "" {
 		d.problem.Record = d.number
-		d.r.reject(d.problem)
+		d.out.Reject(d.problem)
 	} else {
-		d.r.record(d.number, d.fields)
+		d.out.Record(d.number, d.number, d.fields)
 	}
 	d.badText = outside
 	d.number++

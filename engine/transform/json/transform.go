@@ -75,72 +75,30 @@ func (t *Transform) Close() error { return nil }
 // Process decodes every event of in; see [node.Transform].
 func (t *Transform) Process(ctx context.Context, in *node.Batch) ([]node.Result, error) {
 	results := make([]node.Result, len(in.Events))
-	r := run{t: t}
+	run, d := t.shape.Run(t.node), decoder{opts: &t.opts, path: t.path}
 	for i, e := range in.Events {
 		if i%ctxEvery == 0 {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
 		}
-		results[i] = r.event(e, len(in.Events)-i-1)
+		results[i] = t.event(run, &d, e, len(in.Events)-i-1)
 	}
 	return results, ctx.Err()
 }
 
-// run is the working memory of one Process call.
-type run struct {
-	t       *Transform
-	slab    shape.Slab
-	decoder decoder
-
-	in      *event.Event
-	view    event.Event // in with the record at hand, as expressions see it
-	outputs []*event.Event
-	rejects []node.Reject
-}
-
-func (r *run) event(in *event.Event, left int) node.Result {
-	if bad := r.t.refuse(in); bad != nil {
-		return node.Result{Rejects: []node.Reject{*bad}}
-	}
-	r.in, r.outputs, r.rejects = in, r.outputs[:0], nil
-	if r.t.shape.Sets() {
-		r.view = *in
-	}
-	if bad := r.decoder.run(r, string(in.Payload)); bad != nil {
-		return node.Result{Rejects: []node.Reject{*bad}}
-	}
-	return node.Result{Outputs: r.slab.Outputs(r.outputs, left), Rejects: r.rejects}
-}
-
-// refuse tells events that cannot be decoded at all.
-func (t *Transform) refuse(in *event.Event) *node.Reject {
+func (t *Transform) event(run *shape.Run, d *decoder, in *event.Event, left int) node.Result {
 	switch {
 	case in.Record != nil:
-		return &node.Reject{Record: -1, Code: NoPayload, Text: "the event carries a record already, not a payload"}
+		return shape.Refuse(NoPayload, "the event carries a record already, not a payload")
 	case len(in.Payload) == 0:
-		return &node.Reject{Record: -1, Code: NoPayload, Text: "the payload is empty"}
+		return shape.Refuse(NoPayload, "the payload is empty")
 	case int64(len(in.Payload)) > int64(t.opts.MaxBytes):
-		return &node.Reject{Record: -1, Code: TooLarge, Text: fmt.Sprintf("the payload has %d bytes, the limit is %d", len(in.Payload), t.opts.MaxBytes)}
+		return shape.Refuse(TooLarge, fmt.Sprintf("the payload has %d bytes, the limit is %d", len(in.Payload), t.opts.MaxBytes))
 	}
-	return nil
+	run.Start(in)
+	if bad := d.run(run, string(in.Payload)); bad != nil {
+		return shape.Refuse(bad.Code, bad.Text)
+	}
+	return run.Finish(left)
 }
-
-// record takes one decoded record: number n of the payload.
-func (r *run) record(n int, fields []event.Field) {
-	if r.t.shape.Sets() {
-		r.view.Record = &event.Record{Fields: fields}
-	}
-	fields, ms, bad := r.t.shape.Apply(&r.view, fields)
-	if bad != nil {
-		bad.Record = n
-		r.rejects = append(r.rejects, *bad)
-		return
-	}
-	out := r.in.Derive(r.t.node, n, ms)
-	out.Record = r.slab.Record(fields)
-	r.outputs = append(r.outputs, out)
-}
-
-// reject takes one record that is JSON but no usable record.
-func (r *run) reject(bad node.Reject) { r.rejects = append(r.rejects, bad) }

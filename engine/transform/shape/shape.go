@@ -15,7 +15,7 @@ import (
 	"github.com/millrace/millrace/engine/transform/eventtime"
 )
 
-// Codes of the rejects that [Shape.Apply] gives.
+// Codes of the rejects that [Run.Record] gives.
 const (
 	BadExpression = "bad_expression" // an expression failed on this record
 	BadTime       = "bad_time"       // the time field is missing, null or unreadable
@@ -73,20 +73,15 @@ func New(c Config) (*Shape, error) {
 	return &Shape{set: set, time: c.Time, clock: clock}, nil
 }
 
-// Sets reports whether the shape evaluates expressions.
-func (s *Shape) Sets() bool { return len(s.set) > 0 }
-
-// Apply sets the fields of the record that e carries and reads its event time.
+// apply sets the fields of the record that e carries and reads its event time.
 // All expressions see the record as it comes in. It returns fields with the
 // changes (appended in the order of field names), which it changes in place,
-// and the event time in ms, 0 if none is configured; or a reject, whose record
-// number is the caller's to fill in. fields must be what e.Record holds.
-func (s *Shape) Apply(e *event.Event, fields []event.Field) ([]event.Field, int64, *node.Reject) {
-	if len(s.set) > 0 {
-		var bad *node.Reject
-		if fields, bad = s.apply(e, fields); bad != nil {
-			return nil, 0, bad
-		}
+// and the event time in ms, 0 if none is configured; or a reject without its
+// record number.
+func (s *Shape) apply(e *event.Event, fields []event.Field, m *memo) ([]event.Field, int64, *node.Reject) {
+	fields, err := s.assign(e, fields)
+	if err != nil {
+		return nil, 0, &node.Reject{Code: BadExpression, Text: err.Error()}
 	}
 	if s.time == "" {
 		return fields, 0, nil
@@ -95,7 +90,7 @@ func (s *Shape) Apply(e *event.Event, fields []event.Field) ([]event.Field, int6
 	if i < 0 {
 		return nil, 0, &node.Reject{Code: BadTime, Text: fmt.Sprintf("field %q is missing", s.time)}
 	}
-	ms, err := s.clock.Read(fields[i].Value)
+	ms, err := s.read(fields[i].Value, m)
 	if err != nil {
 		return nil, 0, &node.Reject{Code: BadTime, Text: fmt.Sprintf("field %q: %v", s.time, err)}
 	}
@@ -103,11 +98,14 @@ func (s *Shape) Apply(e *event.Event, fields []event.Field) ([]event.Field, int6
 	return fields, ms, nil
 }
 
-func (s *Shape) apply(e *event.Event, fields []event.Field) ([]event.Field, *node.Reject) {
+func (s *Shape) assign(e *event.Event, fields []event.Field) ([]event.Field, error) {
+	if len(s.set) == 0 {
+		return fields, nil
+	}
 	var stack [8]event.Value
 	values, err := eval(s.set, e, stack[:0])
 	if err != nil {
-		return nil, &node.Reject{Code: BadExpression, Text: err.Error()}
+		return nil, err
 	}
 	for i, v := range values {
 		if at := Find(fields, s.set[i].field); at >= 0 {

@@ -64,9 +64,11 @@ func TestApplySetsBeforeItReadsTheTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := []event.Field{{Name: "day", Value: event.String("1970-01-02")}}
-	out, ms, bad := s.Apply(&event.Event{Record: &event.Record{Fields: in}}, in)
-	if bad != nil || ms != 86_400_000 || len(out) != 2 || out[1].Value != event.Time(ms) {
-		t.Errorf("Apply = %v, %d, %v; want the time set from day", out, ms, bad)
+	run := s.Run("n")
+	run.Start(&event.Event{})
+	run.Record(0, 0, []event.Field{{Name: "day", Value: event.String("1970-01-02")}})
+	out := run.Finish(0).Outputs
+	if len(out) != 1 || out[0].Time != 86_400_000 || out[0].Record.Fields[1].Value != event.Time(86_400_000) {
+		t.Errorf("got %v; want the time set from day", out)
 	}
 }
