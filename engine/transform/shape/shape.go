@@ -1,7 +1,7 @@
-// Package shape does to every decoded record what all decoding transforms offer
-// alike: it sets fields by expressions, finds the event time and hands out
-// records from shared blocks of memory. It stands between a transform's decoder
-// and the derived event; it decodes nothing itself.
+// Package shape does to every record what the built-in transforms offer alike:
+// it sets fields by expressions, finds the event time, and derives the event
+// with its record from shared blocks of memory. It stands between a transform's
+// decoder and the outputs of Process; it decodes nothing itself.
 package shape
 
 import (
@@ -53,11 +53,13 @@ func (c Config) Check() []spec.FieldError {
 	return errs
 }
 
-// Shape sets fields and finds times. It is safe for concurrent use.
+// Shape sets fields and finds times. It is safe for concurrent use. The zero
+// value leaves records as they are.
 type Shape struct {
 	set   []assignment
 	time  string
 	clock *eventtime.Reader
+	drop  []string
 }
 
 // New compiles c; its errors are those that [Config.Check] reports.
@@ -73,6 +75,10 @@ func New(c Config) (*Shape, error) {
 	return &Shape{set: set, time: c.Time, clock: clock}, nil
 }
 
+// Drop makes the shape remove fields, after everything else. It must be called
+// before the shape is used.
+func (s *Shape) Drop(fields []string) { s.drop = fields }
+
 // apply sets the fields of the record that e carries and reads its event time.
 // All expressions see the record as it comes in. It returns fields with the
 // changes (appended in the order of field names), which it changes in place,
@@ -83,6 +89,15 @@ func (s *Shape) apply(e *event.Event, fields []event.Field, m *memo) ([]event.Fi
 	if err != nil {
 		return nil, 0, &node.Reject{Code: BadExpression, Text: err.Error()}
 	}
+	fields, ms, bad := s.stamp(fields, m)
+	if bad == nil && len(s.drop) > 0 {
+		fields = slices.DeleteFunc(fields, func(f event.Field) bool { return slices.Contains(s.drop, f.Name) })
+	}
+	return fields, ms, bad
+}
+
+// stamp reads the event time and makes its field a time.
+func (s *Shape) stamp(fields []event.Field, m *memo) ([]event.Field, int64, *node.Reject) {
 	if s.time == "" {
 		return fields, 0, nil
 	}
