@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -117,3 +118,12 @@ type Delivery struct {
 // Stage replaces what the unit's commit will store. A handler that runs again
 // after an error stages anew: nothing of the earlier attempt remains.
 func (d *Delivery) Stage(e Effects) { d.effects = e }
+
+// Effects returns what is staged.
+func (d *Delivery) Effects() Effects { return d.effects }
+
+// WithDelivery returns a context that carries d to a handler; see [DeliveryFrom].
+// Logs other than [Log], such as one in memory, hand out their units with it.
+func WithDelivery(ctx context.Context, d *Delivery) context.Context {
+	return context.WithValue(ctx, deliveryKey{}, d)
+}
