@@ -1,0 +1,262 @@
+package live
+
+import (
+	"context"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Bounds of a class's ring of messages, which is the mailbox of all its viewers.
+const (
+	maxMessages     = 1024
+	maxMessageBytes = 8 << 20
+	historyChunk    = 4096        // points of one frame of a history
+	historyAge      = time.Second // how long one encoded history serves newcomers
+)
+
+// classKey is what viewers of one class have in common. Frames are built once for
+// the class and shared by its viewers.
+type classKey struct {
+	format format
+	every  time.Duration // least time between two frames; 0: as the hub flushes
+	charts string        // sorted keys or ids of charts, "\x00" between; "" is all
+}
+
+// class builds the messages of its viewers. Each viewer is a cursor into its ring:
+// what a publication costs does not depend on how many look or how slow they are.
+type class struct {
+	hub    *Hub
+	key    classKey
+	charts map[string]bool // nil is all
+	stop   context.CancelFunc
+	scan   uint64 // ticks up to here are looked through; the pump's own
+
+	mu       sync.Mutex
+	viewers  int           // guarded by Hub.mu
+	messages []message     // guarded by mu; rising, without overlap
+	bytes    int           // guarded by mu; of messages
+	dropped  uint64        // guarded by mu; messages up to this tick have left the ring
+	sent     uint64        // guarded by mu; last tick of the newest message
+	series   int           // guarded by mu; lines told of with the newest message
+	more     chan struct{} // guarded by mu; closed at the next message
+
+	historyMu sync.Mutex
+	history   *history // guarded by historyMu; for newcomers
+}
+
+// message is one or two events, encoded: a schema if lines are new, and a frame
+// with the points of ticks (from, to]. Ticks before from and behind the message
+// before it have no points for this class.
+type message struct {
+	from, to uint64
+	total    uint64 // points up to and including to, as in tick
+	lines    int    // lines told of up to and including this message
+	body     []byte
+}
+
+// history is the encoded window at one tick.
+type history struct {
+	seq   uint64
+	total uint64
+	lines int // told of
+	made  time.Time
+	body  []byte
+}
+
+func (h *Hub) newClass(key classKey, last *tick) *class {
+	c := &class{
+		hub: h, key: key, scan: last.seq,
+		dropped: last.seq, sent: last.seq, series: last.series, more: make(chan struct{}),
+	}
+	if key.charts != "" {
+		c.charts = map[string]bool{}
+		for name := range strings.SplitSeq(key.charts, "\x00") {
+			c.charts[name] = true
+		}
+	}
+	return c
+}
+
+// pass reports whether the class's viewers asked for the line.
+func (c *class) pass(s *series) bool {
+	if c.charts == nil {
+		return true
+	}
+	return c.charts[s.group.key] || c.charts[chartID(c.hub.cfg.Charts[s.group.chart].Sink.ID, s.group.key)]
+}
+
+// pump builds messages until ctx ends.
+func (c *class) pump(ctx context.Context) {
+	for ctx.Err() == nil {
+		changed := c.hub.change()
+		if c.emit() {
+			c.forgetHistory()
+			if c.key.every > 0 {
+				sleep(ctx, c.key.every)
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
+	}
+}
+
+// emit builds a message of the ticks that came since the last; false if they hold
+// nothing for this class.
+func (c *class) emit() bool {
+	ticks, lines, ok := c.hub.ticksAfter(c.scan)
+	if !ok {
+		c.lose()
+		return true
+	}
+	for len(ticks) > 0 && len(ticks[0].points) == 0 {
+		c.scan = ticks[0].seq
+		ticks = ticks[1:]
+	}
+	if len(ticks) == 0 {
+		return false
+	}
+	runs := gather(ticks, lines, c.pass)
+	last := ticks[len(ticks)-1]
+	from := c.scan
+	c.scan = last.seq
+	if len(runs) == 0 {
+		return false
+	}
+	c.put(from, last, lines, runs)
+	return true
+}
+
+// lose begins anew at the newest tick, because the pump was starved for longer
+// than the hub keeps ticks. Viewers find themselves fallen behind and tell a gap.
+func (c *class) lose() {
+	here, _, lines := c.hub.here()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.scan, c.sent, c.dropped, c.series = here.seq, here.seq, here.seq, len(lines)
+	c.messages, c.bytes = nil, 0
+	close(c.more)
+	c.more = make(chan struct{})
+}
+
+func (c *class) put(from uint64, last *tick, lines []*series, runs []run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	body := c.appendSchema(nil, lines[min(c.series, last.series):last.series])
+	body = appendFrame(body, c.key.format, last.id, runs, part{})
+	c.series = last.series
+	c.messages = append(c.messages, message{from: from, to: last.seq, total: last.total, lines: last.series, body: body})
+	c.bytes += len(body)
+	c.sent = last.seq
+	c.trim()
+	close(c.more)
+	c.more = make(chan struct{})
+	c.hub.count.messages.Add(1)
+}
+
+// trim keeps the ring within its bounds. mu is held.
+func (c *class) trim() {
+	drop := 0
+	for n := len(c.messages); drop < n-1 && (n-drop > maxMessages || c.bytes > maxMessageBytes); drop++ {
+		c.bytes -= len(c.messages[drop].body)
+		c.dropped = c.messages[drop].to
+	}
+	if drop == 0 {
+		return
+	}
+	clear(c.messages[:drop])
+	c.messages = c.messages[drop:]
+}
+
+// passing returns those of lines that the class's viewers asked for.
+func (c *class) passing(lines []*series) []*series {
+	var mine []*series
+	for _, s := range lines {
+		if c.pass(s) {
+			mine = append(mine, s)
+		}
+	}
+	return mine
+}
+
+// appendSchema appends a schema event of those lines that pass, or nothing.
+func (c *class) appendSchema(dst []byte, lines []*series) []byte {
+	mine := c.passing(lines)
+	if len(mine) == 0 {
+		return dst
+	}
+	return appendEvent(dst, "schema", "", marshal(c.hub.schemaOf(mine, c.key.format)))
+}
+
+// verdict is what a viewer does next.
+type verdict uint8
+
+const (
+	wait   verdict = iota // until more is closed
+	send                  // the messages join on to the viewer's tick
+	patch                 // first build ticks up to upTo for this viewer alone
+	fallen                // the ring has moved past the viewer
+)
+
+// next says how a viewer goes on that has everything up to tick seq.
+func (c *class) next(seq uint64) (v verdict, list []message, upTo uint64, more <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if seq < c.dropped {
+		return fallen, nil, c.sent, nil
+	}
+	at := sort.Search(len(c.messages), func(i int) bool { return c.messages[i].to > seq })
+	if at == len(c.messages) {
+		return wait, nil, 0, c.more
+	}
+	if m := c.messages[at]; seq > m.from {
+		return patch, nil, m.to, nil
+	}
+	return send, append([]message(nil), c.messages[at:]...), 0, nil
+}
+
+// historyNow returns the encoded window, at most one second old.
+func (c *class) historyNow() *history {
+	c.historyMu.Lock()
+	defer c.historyMu.Unlock()
+	if c.history == nil || time.Since(c.history.made) > historyAge {
+		c.history = c.makeHistory()
+	}
+	return c.history
+}
+
+// forgetHistory frees an encoded window that is too old to be used.
+func (c *class) forgetHistory() {
+	if !c.historyMu.TryLock() {
+		return
+	}
+	defer c.historyMu.Unlock()
+	if c.history != nil && time.Since(c.history.made) > historyAge {
+		c.history = nil
+	}
+}
+
+func (c *class) makeHistory() *history {
+	w := c.hub.window(c.pass, 0)
+	return &history{seq: w.at.seq, total: w.at.total, lines: w.at.series, made: time.Now(), body: c.encodeHistory(w)}
+}
+
+// encodeHistory writes the schema and the window. Only its last frame has an id:
+// who was cut off before it begins anew.
+func (c *class) encodeHistory(w view) []byte {
+	body := appendEvent(nil, "schema", "", marshal(c.hub.schemaOf(w.lines, c.key.format)))
+	list := chunks(w.runs, historyChunk)
+	for i, runs := range list {
+		p := part{history: true, begin: i == 0, end: i == len(list)-1}
+		id := ""
+		if p.end {
+			id = w.at.id
+		}
+		body = appendFrame(body, c.key.format, id, runs, p)
+	}
+	return body
+}

@@ -1,0 +1,270 @@
+package live
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// format is how data is written.
+type format string
+
+const (
+	formatJSON format = "json"
+	formatCSV  format = "csv"
+)
+
+// part says which part of a history a frame carries.
+type part struct {
+	history, begin, end bool
+}
+
+// run is a stretch of one series' points in the order in which they are sent.
+type run struct {
+	series *series
+	t      []int64
+	v      []float64
+}
+
+// appendEvent appends one server-sent event. data may have several lines; id "" is
+// left out.
+func appendEvent(dst []byte, name, id string, data []byte) []byte {
+	dst = append(append(dst, "event: "...), name...)
+	if id != "" {
+		dst = append(append(dst, "\nid: "...), id...)
+	}
+	for line := range bytes.SplitSeq(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")) {
+		dst = append(append(dst, "\ndata: "...), line...)
+	}
+	return append(dst, "\n\n"...)
+}
+
+// appendFrame appends a frame event in format f.
+func appendFrame(dst []byte, f format, id string, runs []run, p part) []byte {
+	if f == formatCSV {
+		return appendEvent(dst, "frame", id, appendCSV(nil, runs))
+	}
+	dst = append(dst, "event: frame\n"...)
+	if id != "" {
+		dst = append(append(append(dst, "id: "...), id...), '\n')
+	}
+	return append(appendColumns(append(dst, "data: "...), runs, p), "\n\n"...)
+}
+
+// appendColumns appends the JSON of a frame:
+//
+//	{"history":true,"begin":true,"end":true,"series":[{"id":0,"t":[ms,...],"v":[...]},...]}
+//
+// where history, begin and end are left out unless they are true.
+func appendColumns(dst []byte, runs []run, p part) []byte {
+	dst = append(dst, '{')
+	if p.history {
+		dst = append(dst, `"history":true,`...)
+	}
+	if p.begin {
+		dst = append(dst, `"begin":true,`...)
+	}
+	if p.end {
+		dst = append(dst, `"end":true,`...)
+	}
+	dst = append(dst, `"series":[`...)
+	for i, r := range runs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(append(dst, `{"id":`...), int64(r.series.id), 10)
+		dst = appendTimesAndValues(dst, r)
+		dst = append(dst, '}')
+	}
+	return append(dst, "]}"...)
+}
+
+func appendTimesAndValues(dst []byte, r run) []byte {
+	dst = append(dst, `,"t":[`...)
+	for i, t := range r.t {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(dst, t, 10)
+	}
+	dst = append(dst, `],"v":[`...)
+	for i, v := range r.v {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendNumber(dst, v)
+	}
+	return append(dst, ']')
+}
+
+// appendNumber writes the shortest text that reads back as v, which is finite.
+func appendNumber(dst []byte, v float64) []byte {
+	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
+		return strconv.AppendFloat(dst, v, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(dst, v, 'f', -1, 64)
+}
+
+// csvHeader names the columns of CSV data; the time is RFC 3339 in UTC.
+const csvHeader = "chart,series,time,value,unit"
+
+func appendCSV(dst []byte, runs []run) []byte {
+	for _, r := range runs {
+		prefix := csvText(r.series.group.key) + "," + csvText(r.series.key) + ","
+		unit := csvText(r.series.unit)
+		for i := range r.t {
+			dst = append(dst, prefix...)
+			dst = time.UnixMilli(r.t[i]).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
+			dst = append(appendNumber(append(dst, ','), r.v[i]), ',')
+			dst = append(append(dst, unit...), '\n')
+		}
+	}
+	return dst
+}
+
+// csvText quotes a text as RFC 4180 asks and keeps a spreadsheet from taking it
+// for a formula. Line ends become spaces: one line is one point.
+func csvText(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+	if s != "" && strings.ContainsRune("=+-@\t", rune(s[0])) {
+		s = "'" + s
+	}
+	if strings.ContainsAny(s, `",`) || s != strings.TrimSpace(s) {
+		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+	}
+	return s
+}
+
+// gather groups the points of ticks by series, in order of first appearance;
+// within a series the order of arrival stays. Lines that pass refuses are left
+// out.
+func gather(ticks []*tick, all []*series, pass func(*series) bool) []run {
+	var runs []run
+	place := make(map[int32]int)
+	for _, t := range ticks {
+		for _, p := range t.points {
+			at, ok := place[p.series]
+			if !ok {
+				at = -1
+				if s := all[p.series]; pass(s) {
+					at = len(runs)
+					runs = append(runs, run{series: s})
+				}
+				place[p.series] = at
+			}
+			if at >= 0 {
+				runs[at].t, runs[at].v = append(runs[at].t, p.t), append(runs[at].v, p.v)
+			}
+		}
+	}
+	return runs
+}
+
+// count returns the number of points of runs.
+func countPoints(runs []run) int {
+	n := 0
+	for _, r := range runs {
+		n += len(r.t)
+	}
+	return n
+}
+
+// chunks cuts runs into lists of at most size points each, at least one list.
+func chunks(runs []run, size int) [][]run {
+	var out [][]run
+	var cur []run
+	room := size
+	for _, r := range runs {
+		for len(r.t) > 0 {
+			n := min(room, len(r.t))
+			cur = append(cur, run{r.series, r.t[:n], r.v[:n]})
+			r.t, r.v = r.t[n:], r.v[n:]
+			if room -= n; room == 0 {
+				out, cur, room = append(out, cur), nil, size
+			}
+		}
+	}
+	if len(cur) > 0 || len(out) == 0 {
+		out = append(out, cur)
+	}
+	return out
+}
+
+// chartInfo is one chart of a `schema` event.
+type chartInfo struct {
+	ID        string       `json:"id"`   // the sink's node and the chart's key
+	Key       string       `json:"key"`  // value of the chart expression; "" if there is none
+	Node      string       `json:"node"` // the chart sink
+	Title     string       `json:"title"`
+	Group     string       `json:"group"` // heading over the node's charts
+	Decimals  *int         `json:"decimals,omitempty"`
+	WindowMs  int64        `json:"window_ms"`
+	MaxPoints int          `json:"max_points"`
+	Series    []seriesInfo `json:"series"`
+}
+
+type seriesInfo struct {
+	ID   int32     `json:"id"` // names the series in frames of this connection
+	Key  string    `json:"key"`
+	Unit string    `json:"unit,omitempty"`
+	T    []int64   `json:"t,omitempty"` // snapshots only
+	V    []float64 `json:"v,omitempty"`
+}
+
+// schema is the data of a `schema` event: charts and lines, to be added to those
+// that the viewer knows of this connection.
+type schema struct {
+	Charts []*chartInfo `json:"charts"`
+	CSV    string       `json:"csv,omitempty"`
+}
+
+func (h *Hub) schemaOf(lines []*series, f format) schema {
+	out := schema{Charts: []*chartInfo{}}
+	if f == formatCSV {
+		out.CSV = csvHeader
+	}
+	at := map[*group]*chartInfo{}
+	for _, s := range lines {
+		c := at[s.group]
+		if c == nil {
+			c = h.chartInfo(s.group)
+			at[s.group] = c
+			out.Charts = append(out.Charts, c)
+		}
+		c.Series = append(c.Series, seriesInfo{ID: s.id, Key: s.key, Unit: s.unit})
+	}
+	slices.SortStableFunc(out.Charts, func(a, b *chartInfo) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+func (h *Hub) chartInfo(g *group) *chartInfo {
+	sink := h.cfg.Charts[g.chart].Sink
+	title := g.key
+	if title == "" {
+		title = sink.Title()
+	}
+	return &chartInfo{
+		ID: chartID(sink.ID, g.key), Key: g.key, Node: sink.ID, Title: title, Group: sink.Title(),
+		Decimals: sink.Options.Decimals, WindowMs: sink.Options.Window.Milliseconds(), MaxPoints: sink.Options.MaxPoints,
+	}
+}
+
+func chartID(node, key string) string {
+	if key == "" {
+		return node
+	}
+	return node + "/" + key
+}
+
+// marshal encodes data whose types cannot fail to encode.
+func marshal(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic("live: payload cannot be encoded: " + err.Error())
+	}
+	return data
+}

@@ -1,0 +1,291 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+const (
+	writeChunk  = 64 << 10 // bytes of one write: each has the whole write timeout
+	flushBytes  = 256 << 10
+	readyWithin = 5 * time.Second
+)
+
+var _ http.Handler = (*Hub)(nil)
+
+// ServeHTTP serves GET /api/v1/live. schemas/live.md documents the protocol: a
+// stream of server-sent events, or with Accept: application/json or text/csv one
+// snapshot. It returns when the viewer is gone, too slow, or the hub has stopped.
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET", http.StatusMethodNotAllowed)
+		return
+	}
+	q, err := parse(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if !h.awaitReady(r.Context()) {
+		unavailable(w, "the log cannot be read yet")
+		return
+	}
+	if !q.stream {
+		h.serveSnapshot(w, q)
+		return
+	}
+	h.serveStream(w, r, q)
+}
+
+func unavailable(w http.ResponseWriter, text string) {
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, text, http.StatusServiceUnavailable)
+}
+
+// awaitReady waits a while for the hub to begin; false if it has not or has ended.
+func (h *Hub) awaitReady(ctx context.Context) bool {
+	timer := time.NewTimer(readyWithin)
+	defer timer.Stop()
+	if h.life.Err() != nil {
+		return false
+	}
+	select {
+	case <-h.ready:
+		return true
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-h.life.Done():
+	}
+	return false
+}
+
+func (h *Hub) serveStream(w http.ResponseWriter, r *http.Request, q query) {
+	c := h.join(q.class)
+	if c == nil {
+		unavailable(w, "too many viewers, or the engine is stopping")
+		return
+	}
+	defer h.leave(c)
+	head := w.Header()
+	head.Set("Content-Type", "text/event-stream; charset=utf-8")
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Accel-Buffering", "no")
+	if r.Method == http.MethodHead {
+		return
+	}
+	v := &viewer{hub: h, class: c, w: w, control: http.NewResponseController(w)}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(h.life, cancel)()
+	err := v.run(ctx, q)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		h.count.cutOff.Add(1)
+		h.log.Info("viewer cut off: it took nothing", "for", h.cfg.WriteTimeout, "viewer", r.RemoteAddr)
+	}
+}
+
+// viewer is one connection. It is used by the goroutine of its request alone.
+type viewer struct {
+	hub     *Hub
+	class   *class
+	w       http.ResponseWriter
+	control *http.ResponseController
+	at      uint64 // tick up to which everything was written or told as a gap
+	total   uint64 // points up to at, as in tick
+	told    int    // lines told of, in order of their ids
+	pending int    // bytes written and not flushed
+}
+
+// run writes until ctx or the hub ends, or the viewer takes nothing any more.
+func (v *viewer) run(ctx context.Context, q query) error {
+	ping := time.NewTicker(v.hub.cfg.Ping)
+	defer ping.Stop()
+	if err := v.writeAll(v.hub.hello()); err != nil {
+		return err
+	}
+	if err := v.begin(ctx, q); err != nil {
+		return err
+	}
+	for {
+		more, err := v.advance()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return v.bye("shutdown")
+		case <-ping.C:
+			if err := v.writeAll(v.hub.ping()); err != nil {
+				return err
+			}
+		case <-more:
+		}
+	}
+}
+
+// advance writes everything that is there and returns what to wait for.
+func (v *viewer) advance() (<-chan struct{}, error) {
+	for {
+		verdict, list, upTo, more := v.class.next(v.at)
+		var err error
+		switch verdict {
+		case wait:
+			return more, v.flush()
+		case send:
+			err = v.send(list)
+		case patch:
+			err = v.patch(upTo)
+		case fallen:
+			err = v.fall(upTo)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (v *viewer) send(list []message) error {
+	for _, m := range list {
+		if err := v.write(m.body); err != nil {
+			return err
+		}
+		v.at, v.total, v.told = m.to, m.total, max(v.told, m.lines)
+		v.hub.count.written.Add(1)
+	}
+	return nil
+}
+
+// patch writes ticks up to upTo built for this viewer alone, because it stands
+// between two messages of its class.
+func (v *viewer) patch(upTo uint64) error {
+	ticks, lines, ok := v.hub.ticksAfter(v.at)
+	if !ok {
+		return v.fall(upTo)
+	}
+	for len(ticks) > 0 && ticks[len(ticks)-1].seq > upTo {
+		ticks = ticks[:len(ticks)-1]
+	}
+	return v.merged(ticks, lines)
+}
+
+// merged writes one frame of ticks, which are not empty.
+func (v *viewer) merged(ticks []*tick, lines []*series) error {
+	last := ticks[len(ticks)-1]
+	if err := v.frame(ticks, lines, last.id, part{}); err != nil {
+		return err
+	}
+	v.at, v.total = last.seq, last.total
+	v.hub.count.merged.Add(1)
+	return nil
+}
+
+// frame writes one frame built for this viewer alone, behind the lines that it
+// was not told of; nothing if the ticks have nothing for it.
+func (v *viewer) frame(ticks []*tick, lines []*series, id string, p part) error {
+	runs := gather(ticks, lines, v.class.pass)
+	if len(runs) == 0 {
+		return nil
+	}
+	return v.write(appendFrame(v.news(lines), v.class.key.format, id, runs, p))
+}
+
+// news is a schema event of the lines that the viewer was not told of, or nothing.
+func (v *viewer) news(lines []*series) []byte {
+	fresh := lines[min(v.told, len(lines)):]
+	v.told = max(v.told, len(lines))
+	return v.class.appendSchema(nil, fresh)
+}
+
+// fall catches up a viewer behind which the class's ring has moved on: in one
+// merged frame while the hub still has the ticks, else with a gap.
+func (v *viewer) fall(upTo uint64) error {
+	ticks, lines, ok := v.hub.ticksAfter(v.at)
+	if ok && len(ticks) > 0 {
+		return v.merged(ticks, lines)
+	}
+	here, _, lines := v.hub.here()
+	missed := here.total - v.total
+	v.hub.count.dropped.Add(missed)
+	body := appendEvent(v.news(lines), "gap", here.id, marshal(gap{Reason: "slow", Points: missed}))
+	v.at, v.total = here.seq, here.total
+	return v.write(body)
+}
+
+// gap is the data of a `gap` event: points that this viewer will not get.
+type gap struct {
+	Reason string `json:"reason"` // slow: the viewer read too slowly
+	Points uint64 `json:"points"`
+}
+
+// write writes b in pieces, each under a deadline of its own.
+func (v *viewer) write(b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), writeChunk)
+		if err := v.deadline(); err != nil {
+			return err
+		}
+		if _, err := v.w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+		if v.pending += n; v.pending >= flushBytes {
+			if err := v.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (v *viewer) deadline() error {
+	err := v.control.SetWriteDeadline(time.Now().Add(v.hub.cfg.WriteTimeout))
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+func (v *viewer) flush() error {
+	if v.pending == 0 {
+		return nil
+	}
+	v.pending = 0
+	if err := v.deadline(); err != nil {
+		return err
+	}
+	return v.control.Flush()
+}
+
+func (v *viewer) writeAll(b []byte) error {
+	if err := v.write(b); err != nil {
+		return err
+	}
+	return v.flush()
+}
+
+func (v *viewer) bye(reason string) error {
+	return v.writeAll(appendEvent(nil, "bye", "", marshal(map[string]string{"reason": reason})))
+}
+
+// hello is the first event of every connection.
+func (h *Hub) hello() []byte {
+	return appendEvent(nil, "hello", "", marshal(map[string]any{
+		"protocol": 1, "epoch": strconv.FormatUint(h.cursors.epoch, 10), "time": time.Now().UnixMilli(),
+		"pipeline": h.cfg.Pipeline, "version": h.cfg.Version, "embedded": h.cfg.Embedded,
+		"ping_ms": h.cfg.Ping.Milliseconds(),
+	}))
+}
+
+// ping carries the server's time, the append time of the newest entry that the
+// hub has read, and whether the log answers.
+func (h *Hub) ping() []byte {
+	newest, ok := h.newest()
+	return appendEvent(nil, "ping", "", marshal(map[string]any{
+		"time": time.Now().UnixMilli(), "head": newest, "log": map[bool]string{true: "ok", false: "away"}[ok],
+	}))
+}

@@ -1,0 +1,73 @@
+package live
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Snapshot is every chart with the points of its window. Its JSON is the answer of
+// GET /api/v1/charts and of /api/v1/live with Accept: application/json.
+type Snapshot struct {
+	Epoch    string       `json:"epoch"`
+	Cursor   string       `json:"cursor"` // id from which /api/v1/live?from= goes on
+	Time     int64        `json:"time"`   // ms since the Unix epoch
+	Pipeline string       `json:"pipeline"`
+	Charts   []*chartInfo `json:"charts"`
+}
+
+// Snapshot returns the charts as they are now.
+func (h *Hub) Snapshot() Snapshot {
+	return h.snapshot(&class{hub: h}, 0)
+}
+
+func (h *Hub) snapshot(c *class, since int64) Snapshot {
+	w := h.window(c.pass, since)
+	out := Snapshot{
+		Epoch: strconv.FormatUint(h.cursors.epoch, 10), Cursor: w.at.id, Time: time.Now().UnixMilli(),
+		Pipeline: h.cfg.Pipeline, Charts: h.schemaOf(w.lines, formatJSON).Charts,
+	}
+	points := map[int32]run{}
+	for _, r := range w.runs {
+		points[r.series.id] = r
+	}
+	for _, ch := range out.Charts {
+		for i := range ch.Series {
+			r := points[ch.Series[i].ID]
+			ch.Series[i].T, ch.Series[i].V = r.t, r.v
+		}
+	}
+	return out
+}
+
+func (h *Hub) serveSnapshot(w http.ResponseWriter, q query) {
+	h.mu.Lock()
+	c := h.newClass(q.class, h.ring.last())
+	h.mu.Unlock()
+	var since int64
+	if q.begin == beginBack {
+		since = time.Now().Add(-q.back).UnixMilli()
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if q.class.format == formatCSV {
+		w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
+		_, _ = w.Write(appendCSV([]byte(csvHeader+"\n"), h.window(c.pass, since).runs)) // the viewer may be gone
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(marshal(h.snapshot(c, since)), '\n')) // the viewer may be gone
+}
+
+// ServeCharts serves GET /api/v1/charts: a [Snapshot] as JSON.
+func (h *Hub) ServeCharts(w http.ResponseWriter, r *http.Request) {
+	if !h.awaitReady(r.Context()) {
+		unavailable(w, "the log cannot be read yet")
+		return
+	}
+	q, err := parse(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	h.serveSnapshot(w, q)
+}

@@ -1,0 +1,139 @@
+package live
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// view is a copy of the window at one tick.
+type view struct {
+	at     *tick
+	places []place
+	lines  []*series // those that pass, in order of their ids
+	runs   []run     // of lines that have points
+}
+
+// window copies the lines that pass, each back to its own newest point less the
+// chart's window, and not before sinceMs.
+func (h *Hub) window(pass func(*series) bool, sinceMs int64) view {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tickLocked()
+	out := view{at: h.ring.last(), places: slices.Clone(h.places)}
+	for _, s := range h.series {
+		if !pass(s) {
+			continue
+		}
+		out.lines = append(out.lines, s)
+		newest, ok := s.column.last()
+		if !ok {
+			continue
+		}
+		span := h.cfg.Charts[s.group.chart].Sink.Options.Window.Milliseconds()
+		t, v := s.column.since(max(newest-span, sinceMs), s.limit)
+		if len(t) > 0 {
+			out.runs = append(out.runs, run{s, slices.Clone(t), slices.Clone(v)})
+		}
+	}
+	return out
+}
+
+// place makes a tick of what is pending and returns it with the places that it
+// covers and the lines known.
+func (h *Hub) here() (*tick, []place, []*series) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tickLocked()
+	return h.ring.last(), slices.Clone(h.places), h.series[:len(h.series):len(h.series)]
+}
+
+// find returns the tick with that id, nil if it is not in the ring.
+func (h *Hub) find(id string) (*tick, []*series) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ring.byID[id], h.series[:len(h.series):len(h.series)]
+}
+
+// ticksAfter returns the ticks behind seq and the lines known; false if some of
+// the ticks are gone.
+func (h *Hub) ticksAfter(seq uint64) ([]*tick, []*series, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ticks, ok := h.ring.after(seq)
+	return ticks, h.series[:len(h.series):len(h.series)], ok
+}
+
+// change returns a channel that is closed at the next tick.
+func (h *Hub) change() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.changed
+}
+
+// join counts a viewer in and returns its class, which begins with its first
+// viewer; nil if there are too many viewers or the hub has ended.
+func (h *Hub) join(key classKey) *class {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.clients >= h.cfg.MaxClients || h.life.Err() != nil {
+		return nil
+	}
+	h.clients++
+	if h.clients == 1 {
+		close(h.arrival)
+	}
+	c := h.classes[key]
+	if c == nil {
+		h.tickLocked()
+		c = h.newClass(key, h.ring.last())
+		ctx, cancel := context.WithCancel(h.life)
+		c.stop = cancel
+		h.classes[key] = c
+		h.pumps.Go(func() { c.pump(ctx) })
+	}
+	c.viewers++
+	return c
+}
+
+// leave counts a viewer out; its class ends with its last viewer.
+func (h *Hub) leave(c *class) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.clients--
+	if h.clients == 0 {
+		h.arrival = make(chan struct{})
+	}
+	if c.viewers--; c.viewers == 0 {
+		c.stop()
+		delete(h.classes, c.key)
+	}
+}
+
+// await waits until the hub's places are at or past want, until ctx ends or for d.
+func (h *Hub) await(ctx context.Context, want []place, d time.Duration) bool {
+	limit := time.NewTimer(d)
+	defer limit.Stop()
+	for {
+		changed := h.change()
+		_, have, _ := h.here()
+		if !slices.ContainsFunc(indexes(have), func(i int) bool { return have[i].less(want[i]) }) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-limit.C:
+			return false
+		case <-changed:
+		}
+	}
+}
+
+func indexes[T any](list []T) []int {
+	out := make([]int, len(list))
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
