@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -46,7 +47,7 @@ func TestLaneEndsAWholeFamilyAboveItsShare(t *testing.T) {
 }
 
 func TestLaneRejectsBadArguments(t *testing.T) {
-	for _, args := range [][]string{nil, {"lane"}, {"lane", "a", "b", "--", "true"}, {"lane", "a", "1m", "true", "x"}, {"nope"}} {
+	for _, args := range [][]string{nil, {"lane"}, {"lane", "a", "b", "--", "true"}, {"lane", "a", "1m", "true", "x"}, {"unchanged"}, {"nope"}} {
 		if err := run(t.Context(), args, &bytes.Buffer{}); err == nil {
 			t.Errorf("run(%q) = nil, want an error", args)
 		}
@@ -106,14 +107,42 @@ func TestSplitPartsFlagsFromPackages(t *testing.T) {
 	}
 }
 
-func TestChooseByWhatTestsNeed(t *testing.T) {
-	with, err := choose(t.Context(), []string{"."}, "", "encoding/json")
-	if err != nil || len(with) != 1 {
-		t.Errorf("packages whose tests need encoding/json = %q, %v; want this one", with, err)
+func TestPickerNarrowsPackages(t *testing.T) {
+	for name, c := range map[string]struct {
+		picker
+		kept int
+	}{
+		"no wish":                         {picker{}, 1},
+		"only those that need a package":  {picker{only: "encoding/json"}, 1},
+		"only, but not needed":            {picker{only: "net/rpc"}, 0},
+		"without those that need one":     {picker{without: "encoding/json"}, 0},
+		"without, but not needed":         {picker{without: "net/rpc"}, 1},
+		"having a test of that prefix":    {picker{having: "TestPickerNarrows"}, 1},
+		"having none of that prefix":      {picker{having: "TestNo" + "SuchThing"}, 0},
+		"all wishes at once, one not met": {picker{only: "encoding/json", having: "TestNo" + "SuchThing"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := c.choose(t.Context(), []string{"."})
+			if err != nil || len(got) != c.kept {
+				t.Errorf("choose = %q, %v; want %d packages", got, err, c.kept)
+			}
+		})
 	}
-	without, err := choose(t.Context(), []string{"."}, "encoding/json", "")
-	if err != nil || len(without) != 0 {
-		t.Errorf("packages without encoding/json = %q, %v; want none", without, err)
+}
+
+func TestUnchangedNamesWhatACommandChanged(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, script := range []string{"git init -q", "echo a > kept", "echo b > other"} {
+		if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", script, err, out)
+		}
+	}
+	if err := run(t.Context(), []string{"unchanged", "--", "sh", "-c", "echo a > kept"}, &bytes.Buffer{}); err != nil {
+		t.Errorf("the same bytes again: %v", err)
+	}
+	err := run(t.Context(), []string{"unchanged", "--", "sh", "-c", "echo x > other; echo y > new"}, &bytes.Buffer{})
+	if err == nil || !strings.HasSuffix(err.Error(), "has changed: new, other") {
+		t.Errorf("two changes = %v, want both named", err)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,8 +21,10 @@ import (
 func test(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("ci test", flag.ContinueOnError)
 	maySkip := flags.String("may-skip", "^$", "tests that may be skipped")
-	without := flags.String("without", "", "leave out packages whose tests need this one")
-	only := flags.String("only", "", "leave out packages whose tests do not need this one")
+	var pick picker
+	flags.StringVar(&pick.without, "without", "", "leave out packages whose tests need this one")
+	flags.StringVar(&pick.only, "only", "", "leave out packages whose tests do not need this one")
+	flags.StringVar(&pick.having, "having", "", "leave out packages without a test of this prefix")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func test(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("-may-skip: %w", err)
 	}
 	goFlags, patterns := split(flags.Args())
-	pkgs, err := choose(ctx, patterns, *without, *only)
+	pkgs, err := pick.choose(ctx, patterns)
 	if err != nil {
 		return err
 	}
@@ -51,43 +52,6 @@ func split(args []string) (flags, patterns []string) {
 		i--
 	}
 	return args[:i], args[i:]
-}
-
-// choose lists the packages of patterns that have tests, kept or left out by
-// whether their tests need a certain package.
-func choose(ctx context.Context, patterns []string, without, only string) ([]string, error) {
-	if without == "" && only == "" {
-		return patterns, nil
-	}
-	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"list", "-e", "-test", "-f",
-		`{{if .ForTest}}{{.ForTest}} {{join .Deps " "}}{{end}}`}, patterns)...)
-	cmd.Stderr = os.Stderr
-	list, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("go list: %w", err)
-	}
-	var pkgs []string
-	for line := range strings.Lines(string(list)) {
-		words := strings.Fields(line)
-		if len(words) == 0 || slices.Contains(pkgs, words[0]) {
-			continue
-		}
-		pkgs = append(pkgs, words[0])
-	}
-	return slices.DeleteFunc(pkgs, func(pkg string) bool {
-		return without != "" && needs(string(list), pkg, without) || only != "" && !needs(string(list), pkg, only)
-	}), nil
-}
-
-// needs reports whether any line of list for pkg names dep.
-func needs(list, pkg, dep string) bool {
-	for line := range strings.Lines(list) {
-		words := strings.Fields(line)
-		if len(words) > 0 && words[0] == pkg && slices.Contains(words, dep) {
-			return true
-		}
-	}
-	return false
 }
 
 // event is one line of go test -json (go doc test2json).

@@ -14,7 +14,7 @@ var errShare = errors.New("over its share of time")
 // passes its share is ended: what comes after it needs the time.
 func lane(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 4 || args[2] != "--" {
-		return errors.New("lane wants NAME SHARE -- CMD...")
+		return errors.New("lane wants NAME SHARE -- CMD")
 	}
 	name := args[0]
 	share, err := time.ParseDuration(args[1])

@@ -18,10 +18,11 @@ import (
 const usage = `usage:
   ci setup                       install the Debian packages that tests need
   ci lane NAME SHARE -- CMD...   run CMD, print its time, fail above SHARE (as 8m)
-  ci test [-may-skip RE] [-without PKG] [-only PKG] -- FLAGS PACKAGES
+  ci test [-may-skip RE] [-without PKG] [-only PKG] [-having PREFIX] -- FLAGS PACKAGES
                                  go test with one line a package and every skip;
-                                 -without leaves out the packages whose tests
-                                 need PKG, -only leaves out all others
+                                 of PACKAGES, take those whose tests do not need
+                                 PKG, need it, have a name with PREFIX
+  ci unchanged -- CMD...         run CMD, fail if a file of the tree is another after
 `
 
 func main() {
@@ -43,7 +44,7 @@ var errQuiet = errors.New("failed")
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New(usage)
+		args = []string{""}
 	}
 	switch args[0] {
 	case "setup":
@@ -52,8 +53,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return lane(ctx, args[1:], out)
 	case "test":
 		return test(ctx, args[1:], out)
+	case "unchanged":
+		return unchanged(ctx, args[1:], out)
 	}
-	return fmt.Errorf("unknown command %q\n%s", args[0], usage)
+	fmt.Fprint(out, usage)
+	return fmt.Errorf("unknown command %q", args[0])
 }
 
 // command prepares a child in a process group of its own, which ends with ctx:
