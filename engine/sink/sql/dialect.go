@@ -30,7 +30,7 @@ type dialect interface {
 	// conflict returns the end of an INSERT that makes a row whose event id is
 	// stored already a no-op, and only that.
 	conflict(otherKeys bool) string
-	// maxStatement returns the most bytes of one statement.
+	// maxStatement returns the most bytes that the database takes as one statement.
 	maxStatement(ctx context.Context, db *gorm.DB) (int, error)
 	// fault says what an error of the database means.
 	fault(err error) fault

@@ -15,6 +15,10 @@ import (
 // placeholderLimit is what both databases take in one statement at least.
 const placeholderLimit = 32_000
 
+// softBytes ends a statement before it outgrows the 256 KiB that the driver keeps
+// as its buffer: longer ones gain nothing and are allocated each time.
+const softBytes = 224 << 10
+
 // batch turns the events of one unit into INSERT statements. Its buffers are used
 // again for the next unit; it belongs to one Write at a time.
 type batch struct {
@@ -35,6 +39,12 @@ func (s *Sink) insert(ctx context.Context, tx *gorm.DB, b *batch, u *node.Unit) 
 			if err := s.flush(ctx, tx, b); err != nil {
 				return err
 			}
+		}
+		if b.add(s, i) {
+			continue
+		}
+		if err := s.flush(ctx, tx, b); err != nil {
+			return err
 		}
 		b.add(s, i)
 	}
@@ -59,29 +69,32 @@ func (b *batch) restart() {
 }
 
 func (b *batch) full(s *Sink) bool {
-	return len(b.rows) >= s.cfg.Options.rowsPerInsert() || len(b.enc.buf) >= s.softBytes() ||
+	return len(b.rows) >= s.cfg.Options.rowsPerInsert() || len(b.enc.buf) >= softBytes ||
 		len(b.enc.args)+len(b.schema.columns) > placeholderLimit
 }
 
-// softBytes ends a statement early enough that one more row of usual size fits.
-func (s *Sink) softBytes() int { return s.statement / 4 * 3 }
-
-// add appends event i as one row, or notes why it cannot be one.
-func (b *batch) add(s *Sink, i int) {
+// add appends event i as one row, or notes why it cannot be one. It returns false,
+// having done neither, if the statement must be sent before there is room.
+func (b *batch) add(s *Sink, i int) bool {
 	mark, args := len(b.enc.buf), len(b.enc.args)
 	if len(b.rows) > 0 {
 		b.enc.buf = append(b.enc.buf, ',')
 	}
 	problem, column := b.row(b.events[i])
-	if size := len(b.enc.buf) - mark; problem == nil && len(b.schema.insert)+size+len(b.schema.tail) > s.statement {
-		problem, column = bad("too_long", "the row has %d bytes, a statement takes %d", size, s.statement), "*"
+	size := len(b.enc.buf) + len(b.schema.tail)
+	if problem == nil && size <= s.statement {
+		b.rows = append(b.rows, i)
+		return true
 	}
-	if problem != nil {
-		b.enc.buf, b.enc.args = b.enc.buf[:mark], b.enc.args[:args]
-		b.rejects = append(b.rejects, problem.reject(i, column))
-		return
+	b.enc.buf, b.enc.args = b.enc.buf[:mark], b.enc.args[:args]
+	if problem == nil && len(b.rows) > 0 {
+		return false
 	}
-	b.rows = append(b.rows, i)
+	if problem == nil {
+		problem, column = bad("too_long", "the row's statement has %d bytes, the database takes %d", size, s.statement), "*"
+	}
+	b.rejects = append(b.rejects, problem.reject(i, column))
+	return true
 }
 
 func (b *batch) row(e *event.Event) (*badValue, string) {

@@ -15,7 +15,7 @@ const IDColumn = "event_id"
 const maxRowsLimit = 20000
 
 // defaultRows is the default of max_rows_per_insert.
-const defaultRows = 1000
+const defaultRows = 500
 
 // Type describes the sink to the pipeline reader.
 var Type = spec.NodeType{
@@ -33,8 +33,9 @@ type Options struct {
 	Table      string   `yaml:"table" jsonschema:"required,description=target table; its primary key is event_id"`
 	AutoCreate bool     `yaml:"auto_create,omitempty" jsonschema:"description=create the table if it does not exist"`
 	Columns    []Column `yaml:"columns,omitempty" jsonschema:"description=columns after event_id; without any a table that exists is filled from the record's fields of the same names"`
-	// MaxRowsPerInsert bounds the rows of one INSERT, 1..20000, default 1000.
-	MaxRowsPerInsert int `yaml:"max_rows_per_insert,omitempty" jsonschema:"minimum=1,maximum=20000,default=1000,description=rows per INSERT statement"`
+	// MaxRowsPerInsert bounds the rows of one INSERT, 1..20000, default 500:
+	// with more, statements outgrow the buffer that the driver keeps.
+	MaxRowsPerInsert int `yaml:"max_rows_per_insert,omitempty" jsonschema:"minimum=1,maximum=20000,default=500,description=rows per INSERT statement"`
 }
 
 // Column maps a value of the event to a column of the table.
