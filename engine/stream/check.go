@@ -9,59 +9,91 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// facts is what Redis knows of all lanes and readers at one moment.
+type facts struct {
+	lanes     []laneFacts
+	positions map[string]string
+}
+
 // laneFacts is what Redis knows of one lane at one moment.
 type laneFacts struct {
 	ln          *lane
+	name        string // "stream|lane"
 	known       uint64 // newest frame number that this process had seen before asking
 	head, floor int64  // frame numbers
 	accepted    int64  // holes up to here were accepted by people
 	length      int64  // entries in the stream
-	headEvents  int64
+	events      int64  // ever appended
 }
 
 // checkLanes compares every lane with what it ought to hold. A log that was
 // flushed in part, trimmed by others or put back to an older copy is stopped
 // loudly: its readers would pass over what is missing without a word.
-func (l *Log) checkLanes(ctx context.Context) error {
-	facts, err := l.laneFacts(ctx)
+func (l *Log) checkLanes(ctx context.Context) (*facts, error) {
+	f, err := l.facts(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i := range facts {
-		if err := facts[i].check(); err != nil {
-			return l.failIfOpen(err)
+	for i := range f.lanes {
+		if err := f.lanes[i].check(); err != nil {
+			return nil, l.failAsTorn(err)
+		}
+	}
+	return f, f.checkPositions(l)
+}
+
+// checkPositions finds a reader that stands behind its lane's end.
+func (f *facts) checkPositions(l *Log) error {
+	for field, id := range f.positions {
+		reader, name, _ := strings.Cut(field, "|")
+		ln := f.lane(name)
+		if ln == nil || entryNumber(id) <= ln.head {
+			continue
+		}
+		return l.failAsTorn(ln.ln.wrap("look at", fmt.Errorf("%w: %s stands at %s, it ends at frame %d", ErrBehind, reader, id, ln.head)))
+	}
+	return nil
+}
+
+// lane finds "stream|lane".
+func (f *facts) lane(name string) *laneFacts {
+	for i := range f.lanes {
+		if f.lanes[i].name == name {
+			return &f.lanes[i]
 		}
 	}
 	return nil
 }
 
-func (l *Log) failIfOpen(err error) error {
+func (l *Log) failAsTorn(err error) error {
 	return l.fail(fmt.Errorf("%w; `engine log accept-loss` goes on with what is there", err))
 }
 
-func (l *Log) laneFacts(ctx context.Context) ([]laneFacts, error) {
+// facts asks for everything in one transaction: a reader's place is never newer
+// than the lane's end beside it.
+func (l *Log) facts(ctx context.Context) (*facts, error) {
 	lanes := l.allLanes()
-	if len(lanes) == 0 {
-		return nil, nil
-	}
-	facts := make([]laneFacts, len(lanes))
+	f := &facts{lanes: make([]laneFacts, len(lanes))}
 	infos, lengths := make([]*redis.SliceCmd, len(lanes)), make([]*redis.IntCmd, len(lanes))
 	pipe := l.rdb.TxPipeline()
+	positions := pipe.HGetAll(ctx, l.keys.positions)
 	for i, ln := range lanes {
-		facts[i] = laneFacts{ln: ln, known: ln.known.Load()}
+		name := strings.TrimPrefix(positionField("", ln.stream, ln.number), "|")
+		f.lanes[i] = laneFacts{ln: ln, name: name, known: ln.known.Load()}
 		infos[i] = pipe.HMGet(ctx, ln.info, "head", "floor", "accepted", "events")
 		lengths[i] = pipe.XLen(ctx, ln.key)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("look at %d lanes: %w", len(lanes), l.awayOrFatal(err))
 	}
-	for i := range facts {
-		v := infos[i].Val()
-		facts[i].head, facts[i].floor = entryNumber(v[0]), entryNumber(v[1])
-		facts[i].accepted, facts[i].headEvents = asInt(v[2]), asInt(v[3])
-		facts[i].length = lengths[i].Val()
+	for i := range f.lanes {
+		v, lf := infos[i].Val(), &f.lanes[i]
+		lf.head, lf.floor = entryNumber(v[0]), entryNumber(v[1])
+		lf.accepted, lf.events = asInt(v[2]), asInt(v[3])
+		lf.length = lengths[i].Val()
 	}
-	return facts, nil
+	f.positions = positions.Val()
+	return f, nil
 }
 
 func (f *laneFacts) check() error {

@@ -33,7 +33,7 @@ func (l *Log) Commit(ctx context.Context, le *Lease, c Commit) (Answer, error) {
 	if err != nil {
 		return Gap, err
 	}
-	if c.After.Epoch != l.epoch || c.Last.Epoch != l.epoch {
+	if c.After.Epoch != l.epoch && !c.After.IsZero() || c.Last.Epoch != l.epoch {
 		return WrongEpoch, ln.wrap("commit "+c.Reader+" in", l.answered("wrong_epoch", ""))
 	}
 	b, err := l.commitArgs(le, &c)
@@ -42,6 +42,7 @@ func (l *Log) Commit(ctx context.Context, le *Lease, c Commit) (Answer, error) {
 	}
 	word, rest, err := l.call(ctx, commitScript, b.keys, b.args)
 	if errors.Is(err, errOutOfMemory) {
+		signal(l.urgent)
 		return Full, ln.wrap("commit "+c.Reader+" in", node.AsAway(errors.Join(ErrFull, err)))
 	}
 	if err != nil {

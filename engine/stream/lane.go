@@ -63,18 +63,22 @@ func (ln *lane) wrap(what string, err error) error {
 // the log's bytes: half is the journal's, the rest is shared evenly. Streams
 // that exist stay as they are. It may be called again with more names.
 func (l *Log) EnsureStreams(ctx context.Context, names []string) error {
-	args := make([]any, 0, 2*len(names))
+	if len(names) == 0 {
+		return nil
+	}
+	args := append(make([]any, 0, 2+len(names)), l.epochText, formatVersion)
 	for _, name := range names {
 		if !isName(name) {
 			return fatalf("stream %q: not a name", name)
 		}
-		args = append(args, name, formatVersion)
+		args = append(args, name)
 	}
-	if len(args) == 0 {
-		return nil
+	word, _, err := l.call(ctx, ensureScript, []string{l.keys.meta, l.keys.streams, l.keys.none}, args)
+	if err == nil && word != "ok" {
+		err = l.answered(word, "")
 	}
-	if err := l.awayOrFatal(l.rdb.HSet(ctx, l.keys.streams, args...).Err()); err != nil {
-		return fmt.Errorf("create streams: %w", err)
+	if err != nil {
+		return fmt.Errorf("name streams: %w", err)
 	}
 	l.addStreams(names)
 	return l.learnHeads(ctx, names)

@@ -91,4 +91,3 @@ func (r *laneReader) decode(e *entry) item {
 	}
 	return it
 }
-

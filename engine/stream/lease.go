@@ -223,6 +223,7 @@ func (l *Log) answered(word, detail string) error {
 	case "lost_lease":
 		return ErrLostLease
 	case "full":
+		signal(l.urgent)
 		return node.AsAway(ErrFull)
 	case "wrong_epoch":
 		return l.fail(fmt.Errorf("%w: it was flushed, restored or is another one; `engine log accept-loss` goes on with what is there", ErrWrongEpoch))

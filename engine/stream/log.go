@@ -44,8 +44,9 @@ type Log struct {
 	lanes  map[string][]*lane // by stream; guarded by mu
 	leases map[string]*Lease  // held now, by name; guarded by mu
 	runID  string             // of the Redis that was looked at last; guarded by mu
-	
 
+	growth   growth        // used by Run alone
+	urgent   chan struct{} // capacity 1: a stream is full, trim now
 	acquired atomic.Uint64 // numbers the leases taken by this process
 	fatal    atomic.Pointer[error]
 	closed   atomic.Bool
@@ -62,20 +63,23 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, node.AsFatal(fmt.Errorf("log configuration: %w", err))
 	}
 	cfg.setDefaults()
-	l := &Log{
-		cfg: cfg, keys: newKeys(cfg.Pipeline), logger: cfg.Logger.With("pipeline", cfg.Pipeline),
-		lanes: map[string][]*lane{}, leases: map[string]*Lease{},
-	}
+	l := newLog(cfg)
 	var err error
 	if l.opts, err = l.options(); err != nil {
 		return nil, err
 	}
-	quietClient()
-	l.rdb, l.reads = redis.NewClient(l.opts), redis.NewClient(waiting(l.opts, 256))
+	l.connect()
 	if err := l.patiently(ctx, "open the log", l.open); err != nil {
 		return nil, fmt.Errorf("open log of pipeline %s: %w", cfg.Pipeline, closeAfter(l, err))
 	}
 	return l, nil
+}
+
+func newLog(cfg Config) *Log {
+	return &Log{
+		cfg: cfg, keys: newKeys(cfg.Pipeline), logger: cfg.Logger.With("pipeline", cfg.Pipeline),
+		lanes: map[string][]*lane{}, leases: map[string]*Lease{}, urgent: make(chan struct{}, 1),
+	}
 }
 
 func closeAfter(l *Log, err error) error {
@@ -147,7 +151,8 @@ func (l *Log) adopt(ctx context.Context, format, epoch, lanes string, incarnatio
 	if err := l.learnHeads(ctx, names); err != nil {
 		return err
 	}
-	return l.checkLanes(ctx)
+	_, err = l.checkLanes(ctx)
+	return err
 }
 
 // Epoch names this log: another epoch means that its entries are others.

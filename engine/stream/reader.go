@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/millrace/millrace/engine/event"
 )
@@ -19,7 +20,7 @@ func (l *Log) RegisterReader(ctx context.Context, reader, stream string, externa
 	if external {
 		kind = "external"
 	}
-	keys := []string{l.keys.meta, l.keys.positions, l.keys.readers}
+	keys := []string{l.keys.meta, l.keys.positions, l.keys.readers, l.keys.none}
 	args := []any{l.epochText, readerField(reader, stream), kind}
 	for i := range l.laneCount {
 		ln, err := l.lane(stream, i)
@@ -79,34 +80,44 @@ func (l *Log) Position(ctx context.Context, reader, stream string, number int) (
 }
 
 // Align puts a reader's position to where the reader's own store says that it
-// stands, forward or back. A place of another epoch is [ErrWrongEpoch], one
-// beyond the lane's end [ErrBehind]: the log has lost what that store has seen.
-// One below what is still there is [ErrBehind] too. All three are Fatal and the
-// log tells [Config.OnFatal]. The zero Position means the start of the lane.
+// stands, forward or back; the zero Position means the start of what is there.
+// A place of another epoch is [ErrWrongEpoch], unless a loss was accepted: the
+// reader is then put to the nearest place that exists. One beyond the lane's end is
+// [ErrBehind]: the log has lost what that store has seen. One below what is still
+// there is [ErrBehind] too. All are Fatal and the log tells [Config.OnFatal].
 func (l *Log) Align(ctx context.Context, le *Lease, reader, stream string, number int, to event.Position) error {
 	ln, err := l.lane(stream, number)
 	if err != nil {
 		return err
 	}
-	if to.Epoch != l.epoch && !to.IsZero() {
-		return ln.wrap("align "+reader+" in", l.answered("wrong_epoch", ""))
+	epoch := strconv.FormatUint(to.Epoch, 10)
+	if to.IsZero() {
+		epoch = ""
 	}
 	word, rest, err := l.call(ctx, alignScript,
 		[]string{l.keys.meta, l.keys.owners, le.key, l.keys.positions, ln.info},
-		[]any{l.epochText, le.name, le.token, l.cfg.LeaseTTL.Milliseconds(), positionField(reader, stream, number), entryID(to)})
-	if err != nil {
-		return ln.wrap("align "+reader+" in", err)
+		[]any{
+			l.epochText, le.name, le.token, l.cfg.LeaseTTL.Milliseconds(),
+			positionField(reader, stream, number), entryID(to), epoch,
+		})
+	if err == nil {
+		err = l.aligned(le, to, word, rest)
 	}
+	return ln.wrap("align "+reader+" in", err)
+}
+
+func (l *Log) aligned(le *Lease, to event.Position, word string, rest []any) error {
 	switch word {
 	case "ok":
 		return nil
+	case "foreign":
+		return l.fail(fmt.Errorf("%w: the reader stands at %s, the log's epoch is %d; was it flushed or exchanged?", ErrWrongEpoch, to, l.epoch))
 	case "trimmed":
-		err = l.fail(fmt.Errorf("%w: %s is needed, what is left starts behind %s", ErrBehind, to, replyText(rest, 0)))
+		return l.failAsTorn(fmt.Errorf("%w: %s is needed, what is left starts behind %s", ErrBehind, to, replyText(rest, 0)))
 	case "lost_lease":
 		l.lostTo(le, "")
-		err = ErrLostLease
+		return ErrLostLease
 	default:
-		err = l.answered(word, replyText(rest, 0))
+		return l.answered(word, replyText(rest, 0))
 	}
-	return ln.wrap("align "+reader+" in", err)
 }

@@ -33,8 +33,12 @@ var (
 	appendScript      = script("append")
 	commitScript      = script("commit")
 	deadLettersScript = script("deadletters")
+	ensureScript      = script("ensure")
 	alignScript       = script("align")
 	registerScript    = script("register")
+	trimScript        = script("trim")
+	peekScript        = script("peek")
+	lossScript        = script("acceptloss")
 )
 
 // Times of the connections. A command that takes longer than commandTimeout

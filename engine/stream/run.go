@@ -27,6 +27,8 @@ func (l *Log) Run(ctx context.Context) error {
 			l.attempt(ctx, "renew leases", l.renew)
 		case <-tend.C:
 			l.attempt(ctx, "tend", l.tend)
+		case <-l.urgent:
+			l.attempt(ctx, "trim", l.Trim)
 		}
 		if err := l.usable(); err != nil {
 			if errors.Is(err, errClosed) {
@@ -51,24 +53,25 @@ func (l *Log) attempt(ctx context.Context, what string, do func(context.Context)
 }
 
 func (l *Log) tend(ctx context.Context) error {
-	if err := l.watch(ctx); err != nil {
+	facts, err := l.watch(ctx)
+	if err != nil {
 		return err
 	}
-	if err := l.trim(ctx); err != nil {
+	if err := l.refreshStats(ctx, facts); err != nil {
 		return err
 	}
-	return l.refreshStats(ctx)
+	return l.Trim(ctx)
 }
 
 // watch looks whether the server is still the one that was examined, keeps its
 // promises and holds what it ought to.
-func (l *Log) watch(ctx context.Context) error {
+func (l *Log) watch(ctx context.Context) (*facts, error) {
 	s, err := ask(ctx, l.rdb)
 	if err != nil {
-		return l.awayOrFatal(err)
+		return nil, l.awayOrFatal(err)
 	}
 	if err := s.prove(); err != nil && l.cfg.Strict {
-		return l.fail(err)
+		return nil, l.fail(err)
 	}
 	l.mu.Lock()
 	before := l.runID
@@ -79,10 +82,10 @@ func (l *Log) watch(ctx context.Context) error {
 	}
 	epoch, err := l.rdb.HGet(ctx, l.keys.meta, "epoch").Result()
 	if err != nil && !isNil(err) {
-		return l.awayOrFatal(err)
+		return nil, l.awayOrFatal(err)
 	}
 	if epoch != l.epochText {
-		return l.answered("wrong_epoch", "")
+		return nil, l.answered("wrong_epoch", "")
 	}
 	return l.checkLanes(ctx)
 }

@@ -1,9 +1,27 @@
 package stream_test
 
 import (
+	"log/slog"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/millrace/millrace/engine/stream/embedded"
+	"github.com/millrace/millrace/engine/stream/logtest"
+	"github.com/millrace/millrace/engine/testserver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testserver.Main(m) }
+
+func embeddedDatabase(t testing.TB) string {
+	s, err := embedded.Start(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s.URL()
+}
+
+func redisDatabase(t testing.TB) string { return testserver.SharedRedis(t).Database(t) }
+
+func TestLogOnEmbedded(t *testing.T) { logtest.Run(t, embeddedDatabase) }
+
+func TestLogOnRedis(t *testing.T) { logtest.Run(t, redisDatabase) }

@@ -226,23 +226,21 @@ func (s *LaneSubscriber) keep(ctx context.Context, letters []DeadLetter) error {
 // whether that has happened.
 func (s *LaneSubscriber) deliver(taking, work context.Context, u *node.Unit, out chan<- *message.Message) (bool, error) {
 	nacks := &backoff{first: time.Millisecond, most: 20 * time.Millisecond}
-	for {
-		if taking.Err() != nil {
-			return false, nil
-		}
-		acked, d := s.offer(taking, work, u, out)
+	for taking.Err() == nil {
+		acked, err := s.offer(taking, work, u, out)
 		if acked {
-			err := s.commit(work, u, d)
 			return err == nil, err
 		}
 		if !nacks.wait(taking) {
-			return false, nil
+			break
 		}
 	}
+	return false, nil
 }
 
-// offer hands u out once and reports whether it was acknowledged.
-func (s *LaneSubscriber) offer(taking, work context.Context, u *node.Unit, out chan<- *message.Message) (bool, *Delivery) {
+// offer hands u out once, and commits it if it is acknowledged. The message's
+// context ends when that is done.
+func (s *LaneSubscriber) offer(taking, work context.Context, u *node.Unit, out chan<- *message.Message) (acked bool, err error) {
 	d := &Delivery{Unit: u}
 	ctx, cancel := context.WithCancel(context.WithValue(work, deliveryKey{}, d))
 	defer cancel()
@@ -255,7 +253,7 @@ func (s *LaneSubscriber) offer(taking, work context.Context, u *node.Unit, out c
 	}
 	select {
 	case <-msg.Acked():
-		return true, d
+		return true, s.commit(work, u, d)
 	case <-msg.Nacked():
 		return false, nil
 	case <-work.Done():

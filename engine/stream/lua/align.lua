@@ -1,7 +1,7 @@
 -- Puts a reader's position where the reader's own store says that it stands.
 -- KEYS: meta, owners, lease, positions, lane
--- ARGV: epoch, lease name, token, ttl ms, position field, to
--- -> "ok" | "lost_lease" | "wrong_epoch" | "behind", head | "trimmed", floor
+-- ARGV: epoch, lease name, token, ttl ms, position field, to, epoch of to ("" for the start)
+-- -> "ok", position | "lost_lease" | "wrong_epoch" | "foreign" | "behind", head | "trimmed", floor
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then
   return {'wrong_epoch', ''}
 end
@@ -13,12 +13,25 @@ local head, floor = lane[1] or '0-0', lane[2] or '0-0'
 local function number(id)
   return tonumber(string.match(id, '%-(%d+)$'))
 end
-if number(ARGV[6]) > number(head) then
+local to = ARGV[6]
+if ARGV[7] == '' then
+  to = floor
+elseif ARGV[7] ~= ARGV[1] then -- from before a loss that was accepted: the nearest place that exists
+  if redis.call('HGET', KEYS[1], 'accepted') ~= ARGV[1] then
+    return {'foreign', ''}
+  end
+  if number(to) > number(head) then
+    to = head
+  elseif number(to) < number(floor) then
+    to = floor
+  end
+end
+if number(to) > number(head) then
   return {'behind', head}
 end
-if number(ARGV[6]) < number(floor) then
+if number(to) < number(floor) then
   return {'trimmed', floor}
 end
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
-redis.call('HSET', KEYS[4], ARGV[5], ARGV[6])
-return {'ok', ''}
+redis.call('HSET', KEYS[4], ARGV[5], to)
+return {'ok', to}

@@ -1,0 +1,168 @@
+package logtest
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/stream"
+)
+
+// stage is a registered reader of the journal's lane 0 with some frames to read.
+func stage(t *testing.T, r *rig, frames int) (*stream.Lease, []event.Position) {
+	r.must(r.RegisterReader(t.Context(), "x@live", stream.Journal, false))
+	src := r.lease("source:stage")
+	at := make([]event.Position, frames)
+	for i := range at {
+		at[i] = r.put(src, stream.Journal, 0, "in", 1)
+	}
+	return r.lease("stage:x"), at
+}
+
+func answersOfCommit(t *testing.T, database Database) {
+	r := start(t, database(t))
+	le, at := stage(t, r, 3)
+	zero := r.position("x@live", stream.Journal, 0)
+	c := stream.Commit{Reader: "x@live", Stream: stream.Journal, After: zero, Last: at[0]}
+	for _, step := range []struct {
+		name        string
+		after, last event.Position
+		want        stream.Answer
+	}{
+		{"the first unit", zero, at[0], stream.OK},
+		{"the same again", zero, at[0], stream.Already},
+		{"two entries", at[0], at[2], stream.OK},
+		{"one that is passed in part", at[0], at[1], stream.Already},
+	} {
+		c.After, c.Last = step.after, step.last
+		if answer, err := r.Commit(t.Context(), le, c); answer != step.want || err != nil {
+			t.Fatalf("%s: %s, %v; want %s", step.name, answer, err, step.want)
+		}
+	}
+	if got := r.position("x@live", stream.Journal, 0); got != at[2] {
+		t.Fatalf("position %s; want %s", got, at[2])
+	}
+	r.wantNoFatal()
+	next := at[2]
+	next.Seq++
+	c.After, c.Last = next, event.Position{Epoch: next.Epoch, Ms: next.Ms, Seq: next.Seq + 1}
+	answer, err := r.Commit(t.Context(), le, c)
+	if answer != stream.Gap || !errors.Is(err, stream.ErrGap) || node.ClassOf(err) != node.Fatal {
+		t.Fatalf("a unit that does not join: %s, %v; want gap, fatal", answer, err)
+	}
+	r.wantFatal(stream.ErrGap)
+}
+
+func letter(name string, record int) stream.DeadLetter {
+	return stream.DeadLetter{
+		Event: makeEvent(name), Node: "celsius", Generation: "live", Record: record, Class: node.Rejected,
+		Code: "bad_number", Text: "not a number", Plugin: "scale@1.0.0#0123abcd", Attempt: 1, TimeMs: 1700000000000,
+		Stream: stream.Journal, Lane: 1, At: event.Position{Epoch: 3, Ms: 4, Seq: 5},
+	}
+}
+
+func commitsAtomically(t *testing.T, database Database) {
+	r := start(t, database(t))
+	le, at := stage(t, r, 2)
+	ctx := t.Context()
+	c := stream.Commit{Reader: "x@live", Stream: stream.Journal, Last: at[0]}
+	c.Effects = stream.Effects{
+		Outputs: []stream.Output{
+			{Stream: "out", Lane: 1, Frame: frame(t, "b", 2), Events: 2},
+			{Stream: "out", Lane: 0, Frame: frame(t, "a", 1), Events: 1},
+			{Stream: "out", Lane: 1, Frame: frame(t, "c", 1), Events: 1},
+		},
+		DeadLetters: []stream.DeadLetter{letter("bad", 2)},
+		State: []stream.StateChange{
+			{Node: "n", Key: "k", Value: []byte("v")}, {Node: "m", Key: "k", Value: []byte("w")}, {Node: "n", Key: "gone"},
+		},
+	}
+	check := func(when string) {
+		t.Helper()
+		equal(t, when+": lane 0", r.all("out", 0), []string{"a-0"})
+		equal(t, when+": lane 1", r.all("out", 1), []string{"b-0", "b-1", "c-0"})
+		letters, err := r.DeadLetters(ctx, "", 10)
+		r.must(err)
+		if len(letters) != 1 {
+			t.Fatalf("%s: %d dead letters; want 1", when, len(letters))
+		}
+		state, err := r.LoadState(ctx, "n", []string{"k", "gone"})
+		r.must(err)
+		if len(state) != 1 || string(state["k"]) != "v" {
+			t.Fatalf("%s: state %q; want k=v", when, state)
+		}
+	}
+	for _, want := range []stream.Answer{stream.OK, stream.Already} {
+		if answer, err := r.Commit(ctx, le, c); answer != want || err != nil {
+			t.Fatalf("commit: %s, %v; want %s", answer, err, want)
+		}
+		check(want.String())
+	}
+	r.must(le.Release(ctx))
+	c.After, c.Last = at[0], at[1]
+	if answer, _ := r.Commit(ctx, le, c); answer != stream.LostLease {
+		t.Fatalf("commit without lease: %s; want lost_lease", answer)
+	}
+	check("refused")
+}
+
+func storesDeadLettersOnce(t *testing.T, database Database) {
+	r := start(t, database(t))
+	le := r.lease("sink:rows")
+	ctx := t.Context()
+	raw := letter("", -1)
+	raw.Event, raw.Raw = nil, []byte{0, 1, 2}
+	other := letter("bad", 2)
+	other.Node = "rows"
+	for range 3 {
+		r.must(r.StoreDeadLetters(ctx, le, []stream.DeadLetter{letter("bad", 2), letter("bad", 3), raw, other}))
+	}
+	letters, err := r.DeadLetters(ctx, "", 10)
+	r.must(err)
+	if len(letters) != 4 {
+		t.Fatalf("%d dead letters; want 4", len(letters))
+	}
+	rest, err := r.DeadLetters(ctx, letters[1].ID, 1)
+	r.must(err)
+	if len(rest) != 1 || string(rest[0].Raw) != "\x00\x01\x02" || rest[0].Event != nil {
+		t.Fatalf("third letter: %+v; want the raw one", rest)
+	}
+	got, want := letters[0].DeadLetter, letter("bad", 2)
+	if got.Event == nil || got.Event.RootID != "bad" || got.Event.ID != want.Event.ID {
+		t.Fatalf("event %+v; want %+v", got.Event, want.Event)
+	}
+	got.Event, want.Event, got.Raw = nil, nil, nil
+	if got.Node != want.Node || got.Generation != want.Generation || got.Record != want.Record || got.Class != want.Class ||
+		got.Code != want.Code || got.Text != want.Text || got.Plugin != want.Plugin || got.Attempt != want.Attempt ||
+		got.TimeMs != want.TimeMs || got.Stream != want.Stream || got.Lane != want.Lane || got.At != want.At {
+		t.Fatalf("letter %+v; want %+v", got, want)
+	}
+}
+
+func aligns(t *testing.T, database Database) {
+	r := start(t, database(t))
+	le, at := stage(t, r, 4)
+	ctx := t.Context()
+	for _, to := range []event.Position{at[2], at[0], at[3], {}} {
+		r.must(r.Align(ctx, le, "x@live", stream.Journal, 0, to))
+		if got := r.position("x@live", stream.Journal, 0); got.Seq != to.Seq || got.Ms != to.Ms {
+			t.Fatalf("position %s; want %s", got, to)
+		}
+	}
+	r.wantNoFatal()
+	beyond := at[3]
+	beyond.Seq++
+	if err := r.Align(ctx, le, "x@live", stream.Journal, 0, beyond); !errors.Is(err, stream.ErrBehind) {
+		t.Fatalf("align beyond the end: %v; want ErrBehind", err)
+	}
+	r.wantFatal(stream.ErrBehind)
+
+	other := start(t, database(t))
+	le, at = stage(t, other, 1)
+	at[0].Epoch--
+	if err := other.Align(ctx, le, "x@live", stream.Journal, 0, at[0]); !errors.Is(err, stream.ErrWrongEpoch) {
+		t.Fatalf("align to another epoch: %v; want ErrWrongEpoch", err)
+	}
+	other.wantFatal(stream.ErrWrongEpoch)
+}
