@@ -1,0 +1,193 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/engine/lifecycle"
+	"github.com/millrace/millrace/engine/testserver"
+)
+
+// crashes is how often the crash loop kills the engine; task soak sets more.
+func crashes(t *testing.T) int {
+	text := os.Getenv("MILLRACE_CRASHES")
+	if text == "" {
+		return 50
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// under runs f while the producer publishes, then stops the producer.
+func (r *rig) under(load *producer, f func()) {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { load.run(ctx, r.t) })
+	f()
+	cancel()
+	wg.Wait()
+}
+
+func (r *rig) rows() (n int) {
+	r.t.Helper()
+	if err := r.db.QueryRow("SELECT COUNT(*) FROM readings").Scan(&n); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
+// TestFaultCrashLoop kills the engine with SIGKILL again and again under load.
+func TestFaultCrashLoop(t *testing.T) {
+	r := newRig(t)
+	seed := uint64(time.Now().UnixNano())
+	rng := rand.New(rand.NewPCG(seed, 1))
+	l := newLedger()
+	var recoveries []time.Duration
+	r.under(&producer{url: r.amqp, ledger: l, rate: 2000, copies: 1}, func() {
+		for range crashes(t) {
+			e := r.start("crash")
+			before, began := r.rows(), time.Now()
+			testserver.Eventually(t, time.Minute, "rows after a restart", func() error {
+				if r.rows() == before {
+					return fmt.Errorf("still %d rows", before)
+				}
+				return nil
+			})
+			recoveries = append(recoveries, time.Since(began))
+			lifecycle.Sleep(t.Context(), time.Duration(rng.IntN(400))*time.Millisecond)
+			e.kill()
+		}
+	})
+	r.start("crash")
+	v := r.settle(l)
+	published, confirmed := l.counts()
+	slices.Sort(recoveries)
+	t.Logf("seed %d: %d kills, %d published, %d confirmed, %d rows, lost %d, doubled %d, out of order %d; first row after a start p50 %s p95 %s",
+		seed, len(recoveries), published, confirmed, v.rows, v.lost, v.doubled, v.disordered,
+		recoveries[len(recoveries)/2].Round(time.Millisecond), recoveries[len(recoveries)*95/100].Round(time.Millisecond))
+	v.must(t)
+}
+
+// TestFaultRestartOrder restarts quickly with units in flight.
+func TestFaultRestartOrder(t *testing.T) {
+	r := newRig(t)
+	l := newLedger()
+	r.under(&producer{url: r.amqp, ledger: l, rate: 4000, copies: 1}, func() {
+		for range 20 {
+			e := r.start("restart")
+			r.awaitReady(e)
+			e.signal(t, syscall.SIGTERM)
+			if err := e.wait(); err != nil {
+				t.Fatalf("drain: %v", err)
+			}
+		}
+	})
+	r.start("restart")
+	r.settle(l).must(t)
+}
+
+// TestFaultTakeover lets a second engine take over from a killed one.
+func TestFaultTakeover(t *testing.T) {
+	r := newRig(t)
+	l := newLedger()
+	r.under(&producer{url: r.amqp, ledger: l, rate: 1000, copies: 1}, func() {
+		first := r.start("one")
+		r.awaitReady(first)
+		second := r.start("two")
+		first.kill()
+		r.awaitReady(second)
+		before := r.rows()
+		testserver.Eventually(t, time.Minute, "rows by the second engine", func() error {
+			if r.rows() == before {
+				return fmt.Errorf("still %d rows", before)
+			}
+			return nil
+		})
+	})
+	r.settle(l).must(t)
+}
+
+// TestFaultStalledOwnerIsFencedOff stops the owner past its lease, lets another
+// take over, and wakes the first again: what it still holds is refused.
+func TestFaultStalledOwnerIsFencedOff(t *testing.T) {
+	r := newRig(t)
+	l := newLedger()
+	r.under(&producer{url: r.amqp, ledger: l, rate: 1000, copies: 1}, func() {
+		first := r.start("one")
+		r.awaitReady(first)
+		second := r.start("two")
+		for range 2 {
+			before := r.rows()
+			first.signal(t, syscall.SIGSTOP)
+			testserver.Eventually(t, time.Minute, "rows by the other engine", func() error {
+				if r.rows() < before+500 {
+					return fmt.Errorf("%d rows after %d", r.rows(), before)
+				}
+				return nil
+			})
+			first.signal(t, syscall.SIGCONT)
+			lifecycle.Sleep(t.Context(), time.Second)
+			first, second = second, first
+		}
+	})
+	r.settle(l).must(t)
+}
+
+// TestFaultDuplicatePublish publishes every message three times.
+func TestFaultDuplicatePublish(t *testing.T) {
+	r := newRig(t)
+	l := newLedger()
+	e := r.start("dup")
+	r.awaitReadyAfterQueues(e, l)
+	v := r.settle(l)
+	v.must(t)
+	if published, _ := l.counts(); v.rows != published {
+		t.Fatalf("%d rows for %d ids published three times each", v.rows, published)
+	}
+}
+
+func (r *rig) awaitReadyAfterQueues(e *engine, l *ledger) {
+	r.t.Helper()
+	r.under(&producer{url: r.amqp, ledger: l, rate: 1000, copies: 3}, func() {
+		r.awaitReady(e)
+		lifecycle.Sleep(r.t.Context(), 2*time.Second)
+	})
+}
+
+// The oracle's own control: a row that is removed, doubled or moved is noticed.
+func TestOracleNoticesLossDoublingAndDisorder(t *testing.T) {
+	maria := testserver.SharedMariaDB(t)
+	r := &rig{t: t, dsn: maria.Database(t)}
+	r.db = maria.Open(t, r.dsn)
+	r.exec(tableDDL)
+	l := newLedger()
+	for i := range 4 {
+		id := "m-" + strconv.Itoa(i)
+		l.published[id], l.confirmed[id] = true, true
+	}
+	l.published["m-9"] = true
+	insert := func(key int, id string, n int) {
+		r.exec(fmt.Sprintf("INSERT INTO readings (event_id, source_id, device, n) VALUES (UNHEX('%032d'), '%s', 'd', %d)", key, id, n))
+	}
+	insert(0, "m-0", 0)
+	insert(2, "m-2", 2)
+	insert(1, "m-1", 1)
+	insert(3, "m-2", 2)
+	insert(4, "m-x", 7)
+	want := verdict{rows: 5, lost: 1, doubled: 1, foreign: 1, disordered: 1, firstLost: "m-3"}
+	if got := r.judge(l); got != want {
+		t.Fatalf("verdict = %+v; want %+v", got, want)
+	}
+}

@@ -1,0 +1,187 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/millrace/millrace/engine/testserver"
+)
+
+const devicesPerPlant = 8
+
+// ledger is what the producer knows: a line is written only after the broker's
+// confirm. Numbers rise within a (plant, device).
+type ledger struct {
+	mu        sync.Mutex
+	published map[string]bool // by message id; guarded by mu
+	confirmed map[string]bool // guarded by mu
+}
+
+func newLedger() *ledger {
+	return &ledger{published: map[string]bool{}, confirmed: map[string]bool{}}
+}
+
+func (l *ledger) note(m map[string]bool, id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m[id] = true
+}
+
+func (l *ledger) counts() (published, confirmed int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.published), len(l.confirmed)
+}
+
+// producer publishes readings to the four queues at a rate until ctx ends. Each
+// message may be published several times in a row.
+type producer struct {
+	url    string
+	ledger *ledger
+	rate   int // messages per second over all queues
+	copies int
+}
+
+func (p *producer) run(ctx context.Context, t *testing.T) {
+	conn, err := amqp091.Dial(p.url)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err == nil {
+		err = ch.Confirm(false)
+	}
+	for i := range 4 {
+		if err == nil {
+			_, err = ch.QueueDeclare(queue(i), true, false, false, false, nil)
+		}
+	}
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ctx.Err() == nil; {
+		<-tick.C
+		var waiting []pending
+		for range max(1, p.rate/50) {
+			for range max(1, p.copies) {
+				waiting = append(waiting, p.publish(t, ch, n))
+			}
+			n++
+		}
+		for _, w := range waiting {
+			if w.confirm != nil && w.confirm.Wait() {
+				p.ledger.note(p.ledger.confirmed, w.id)
+			}
+		}
+	}
+}
+
+type pending struct {
+	id      string
+	confirm *amqp091.DeferredConfirmation
+}
+
+func queue(i int) string { return fmt.Sprintf("master.plant%d", i%4+1) }
+
+func (p *producer) publish(t *testing.T, ch *amqp091.Channel, n int) pending {
+	id := "m-" + strconv.Itoa(n)
+	body := fmt.Sprintf(`{"id":%q,"device":"d%d-%d","metric":"temperature","ts":"%s","n":%d,"value":%d.5,"unit":"C"}`,
+		id, n%4, n/4%devicesPerPlant, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), n, n%100)
+	p.ledger.note(p.ledger.published, id)
+	c, err := ch.PublishWithDeferredConfirmWithContext(context.Background(), "", queue(n), true, false, amqp091.Publishing{
+		ContentType: "application/json", DeliveryMode: amqp091.Persistent, MessageId: id, Body: []byte(body),
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return pending{id, c}
+}
+
+// verdict is what the oracle found.
+type verdict struct {
+	rows, lost, doubled, foreign, disordered int
+	firstLost                                string
+}
+
+// judge compares the table with the ledger: every confirmed id exactly once, other
+// rows only from published ids, numbers rising by arrival within each device.
+func (r *rig) judge(l *ledger) verdict {
+	r.t.Helper()
+	rows, err := r.db.Query("SELECT source_id, device, n FROM readings ORDER BY arrival")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer rows.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var v verdict
+	seen, last := map[string]bool{}, map[string]int{}
+	for rows.Next() {
+		var id, device string
+		var n int
+		if err := rows.Scan(&id, &device, &n); err != nil {
+			r.t.Fatal(err)
+		}
+		v.rows++
+		if seen[id] {
+			v.doubled++
+		}
+		if !l.published[id] {
+			v.foreign++
+		}
+		if prev, ok := last[device]; ok && n < prev {
+			v.disordered++
+		}
+		seen[id], last[device] = true, n
+	}
+	if err := rows.Err(); err != nil {
+		r.t.Fatal(err)
+	}
+	for id := range l.confirmed {
+		if !seen[id] {
+			v.lost++
+			v.firstLost = id
+		}
+	}
+	return v
+}
+
+// settle waits until every confirmed id has its row or no row has come for a while,
+// and then judges.
+func (r *rig) settle(l *ledger) verdict {
+	r.t.Helper()
+	var v verdict
+	_, confirmed := l.counts()
+	testserver.Eventually(r.t, 90*time.Second, "all confirmed messages in the table", func() error {
+		var n int
+		if err := r.db.QueryRow("SELECT COUNT(*) FROM readings").Scan(&n); err != nil {
+			return err
+		}
+		if n < confirmed {
+			return fmt.Errorf("%d rows of %d confirmed messages", n, confirmed)
+		}
+		if v = r.judge(l); v.lost > 0 {
+			return fmt.Errorf("%d lost, such as %s", v.lost, v.firstLost)
+		}
+		return nil
+	})
+	return v
+}
+
+func (v verdict) must(t *testing.T) {
+	t.Helper()
+	if v.lost+v.doubled+v.foreign+v.disordered > 0 {
+		t.Fatalf("lost %d, doubled %d, foreign %d, out of order %d among %d rows", v.lost, v.doubled, v.foreign, v.disordered, v.rows)
+	}
+}
