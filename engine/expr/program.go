@@ -34,9 +34,10 @@ type Program struct {
 
 // uses is what an expression looks at.
 type uses struct {
-	fields  []string // record fields by name, sorted
-	record  bool     // the record, as a whole or by field
-	payload bool
+	fields   []string // record fields by name, sorted
+	record   bool     // the record, as a whole or by field
+	payload  bool
+	constant bool
 }
 
 // boundSlot is a slot with its key spelt out once.
@@ -51,6 +52,10 @@ func Compile(src string) (*Program, error) { return compile(src, false) }
 
 // String returns the expression's text.
 func (p *Program) String() string { return p.src }
+
+// Constant reports whether the expression looks at nothing of the event, so that
+// its value is always the same.
+func (p *Program) Constant() bool { return p.uses.constant }
 
 // NeedsRecord reports whether the expression looks at record fields.
 func (p *Program) NeedsRecord() bool { return p.uses.record }

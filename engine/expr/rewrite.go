@@ -203,7 +203,7 @@ func rawHint(name string) string {
 }
 
 func (c *collector) uses() uses {
-	u := uses{payload: c.payload}
+	u := uses{payload: c.payload, constant: !c.payload && len(c.used) == 0}
 	for _, s := range c.used {
 		u.record = u.record || s.kind == recordSlot || s.kind == fieldSlot
 		if s.kind == fieldSlot {

@@ -8,27 +8,27 @@ import "time"
 
 // Pipeline is one pipeline file, checked and with its defaults filled in.
 type Pipeline struct {
-	Kind        string `yaml:"kind" jsonschema:"required,enum=pipeline"`
-	Version     int    `yaml:"version" jsonschema:"required,enum=1"`
-	Name        string `yaml:"name" jsonschema:"required"` // [a-z][a-z0-9_-]{0,62}
-	Description string `yaml:"description,omitempty"`
+	Kind        string `yaml:"kind" jsonschema:"required,enum=pipeline,description=what the file is"`
+	Version     int    `yaml:"version" jsonschema:"required,enum=1,description=version of the file's format"`
+	Name        string `yaml:"name" jsonschema:"required,pattern=^[a-z][a-z0-9_-]{0\\,62}$,description=names the pipeline's streams and positions; another name is another pipeline"` // [a-z][a-z0-9_-]{0,62}
+	Description string `yaml:"description,omitempty" jsonschema:"description=for people"`
 
-	Connections map[string]Connection `yaml:"connections,omitempty"`
-	Lanes       int                   `yaml:"lanes,omitempty"`      // default 4, 1..256
-	Durability  string                `yaml:"durability,omitempty"` // strict (default with real servers), best_effort
-	Log         Log                   `yaml:"log,omitempty"`
-	Unit        Unit                  `yaml:"unit,omitempty"`
-	Plugins     Plugins               `yaml:"plugins,omitempty"`
-	Nodes       []Node                `yaml:"nodes" jsonschema:"required"`
+	Connections map[string]Connection `yaml:"connections,omitempty" jsonschema:"description=outside servers by name"`
+	Lanes       int                   `yaml:"lanes,omitempty" jsonschema:"minimum=1,maximum=256,default=4,description=ordered parts of each stream; fixed once the streams exist"`                    // default 4, 1..256
+	Durability  string                `yaml:"durability,omitempty" jsonschema:"enum=strict,enum=best_effort,description=strict (default with a real log): what is acknowledged survives a power cut"` // strict (default with real servers), best_effort
+	Log         Log                   `yaml:"log,omitempty" jsonschema:"description=the streams on Redis"`
+	Unit        Unit                  `yaml:"unit,omitempty" jsonschema:"description=what a stage handles at once"`
+	Plugins     Plugins               `yaml:"plugins,omitempty" jsonschema:"description=where plugins are"`
+	Nodes       []Node                `yaml:"nodes" jsonschema:"required,minItems=1,description=sources\\, transforms\\, plugins and sinks"`
 
 	File string `yaml:"-"` // path the file was read from
 }
 
 // Connection names one outside server. Exactly one field is set.
 type Connection struct {
-	AMQP  *AMQPConnection  `yaml:"amqp,omitempty"`
-	Redis *RedisConnection `yaml:"redis,omitempty"`
-	SQL   *SQLConnection   `yaml:"sql,omitempty"`
+	AMQP  *AMQPConnection  `yaml:"amqp,omitempty" jsonschema:"description=RabbitMQ"`
+	Redis *RedisConnection `yaml:"redis,omitempty" jsonschema:"description=Redis"`
+	SQL   *SQLConnection   `yaml:"sql,omitempty" jsonschema:"description=MariaDB or SQLite"`
 }
 
 // Embedded is the URL or DSN that stands for the in-process default.
@@ -37,40 +37,40 @@ const Embedded = "embedded"
 // AMQPConnection is a RabbitMQ cluster: its nodes' URLs, comma-separated, tried
 // in order; or "embedded".
 type AMQPConnection struct {
-	URLs Secret `yaml:"urls" jsonschema:"required"`
+	URLs Secret `yaml:"urls" jsonschema:"required,description=amqp:// or amqps:// URLs of the cluster's nodes\\, comma-separated; or embedded"`
 }
 
 // RedisConnection is a Redis server: redis://[user:password@]host:port/db, or
 // "embedded".
 type RedisConnection struct {
-	URL Secret `yaml:"url" jsonschema:"required"`
+	URL Secret `yaml:"url" jsonschema:"required,description=redis://[user:password@]host:port/db\\, or embedded"`
 }
 
 // SQLConnection is a database: a go-sql-driver DSN for MariaDB
 // (user:password@tcp(host:port)/database), "sqlite:PATH", or "embedded".
 type SQLConnection struct {
-	DSN Secret `yaml:"dsn" jsonschema:"required"`
+	DSN Secret `yaml:"dsn" jsonschema:"required,description=user:password@tcp(host:port)/database\\, sqlite:PATH\\, or embedded"`
 }
 
 // Log configures the pipeline's streams on Redis.
 type Log struct {
-	Connection     string        `yaml:"connection,omitempty"`      // default: the only redis connection
-	MaxBytes       Bytes         `yaml:"max_bytes,omitempty"`       // default 60 % of Redis' maxmemory
-	Retention      time.Duration `yaml:"retention,omitempty"`       // default 24h; unread is never trimmed
-	RetentionBytes Bytes         `yaml:"retention_bytes,omitempty"` // default 4GiB
-	IdentityWindow time.Duration `yaml:"identity_window,omitempty"` // default 1h
-	Compression    string        `yaml:"compression,omitempty"`     // none (default), zstd
+	Connection     string        `yaml:"connection,omitempty" jsonschema:"description=name of a redis connection; default: the only one"`                                 // default: the only redis connection
+	MaxBytes       Bytes         `yaml:"max_bytes,omitempty" jsonschema:"description=memory the streams may take; default 60 % of Redis' maxmemory"`                      // default 60 % of Redis' maxmemory
+	Retention      time.Duration `yaml:"retention,omitempty" jsonschema:"default=24h,description=how long the journal keeps what every reader has read"`                  // default 24h; unread is never trimmed
+	RetentionBytes Bytes         `yaml:"retention_bytes,omitempty" jsonschema:"default=4GiB,description=how much the journal keeps of what every reader has read"`        // default 4GiB
+	IdentityWindow time.Duration `yaml:"identity_window,omitempty" jsonschema:"default=1h,description=how long a message is remembered so that its repeat is recognised"` // default 1h
+	Compression    string        `yaml:"compression,omitempty" jsonschema:"enum=none,enum=zstd,default=none,description=of frames in the streams"`                        // none (default), zstd
 }
 
 // Unit bounds what a stage handles at once.
 type Unit struct {
-	MaxEvents int   `yaml:"max_events,omitempty"` // default 4096, 1..65536
-	MaxBytes  Bytes `yaml:"max_bytes,omitempty"`  // default 8MiB
+	MaxEvents int   `yaml:"max_events,omitempty" jsonschema:"minimum=1,maximum=65536,default=4096,description=most events of a unit"` // default 4096, 1..65536
+	MaxBytes  Bytes `yaml:"max_bytes,omitempty" jsonschema:"default=8MiB,description=most bytes of a unit"`                           // default 8MiB
 }
 
 // Plugins says where plugin binaries are.
 type Plugins struct {
-	Dir string `yaml:"dir,omitempty"` // default plugins/bin, relative to the working directory
+	Dir string `yaml:"dir,omitempty" jsonschema:"default=plugins/bin,description=folder of NAME@VERSION binaries\\, relative to the working directory"` // default plugins/bin, relative to the working directory
 }
 
 // Bytes is a size; a file writes it as a number or with a unit (64MiB, 4GiB, 10MB).
@@ -78,16 +78,16 @@ type Bytes int64
 
 // Node is one vertex of the pipeline's graph.
 type Node struct {
-	ID        string   `yaml:"id" jsonschema:"required"` // [a-z][a-z0-9_]{0,62}
-	Source    string   `yaml:"source,omitempty"`
-	Transform string   `yaml:"transform,omitempty"`
-	Plugin    string   `yaml:"plugin,omitempty"` // name@constraint
-	Sink      string   `yaml:"sink,omitempty"`
-	Inputs    []string `yaml:"inputs,omitempty"`
-	Key       string   `yaml:"key,omitempty"`     // expression: re-keys what the node hands on
-	Durable   bool     `yaml:"durable,omitempty"` // outputs rest in a stream of their own
-	Retry     Retry    `yaml:"retry,omitempty"`
-	With      any      `yaml:"with,omitempty"` // *Config of the node's type; for plugins map[string]any
+	ID        string   `yaml:"id" jsonschema:"required,pattern=^[a-z][a-z0-9_]{0\\,62}$,description=names the node and its stream"` // [a-z][a-z0-9_]{0,62}
+	Source    string   `yaml:"source,omitempty" jsonschema:"description=brings events in: the type of source"`
+	Transform string   `yaml:"transform,omitempty" jsonschema:"description=turns events into events: the type of transform"`
+	Plugin    string   `yaml:"plugin,omitempty" jsonschema:"description=a transform in a process of its own: name@version constraint"` // name@constraint
+	Sink      string   `yaml:"sink,omitempty" jsonschema:"description=delivers events: the type of sink"`
+	Inputs    []string `yaml:"inputs,omitempty" jsonschema:"description=ids of the nodes it reads"`
+	Key       string   `yaml:"key,omitempty" jsonschema:"description=expression: events of one key keep their order; re-keys what the node hands on"` // expression: re-keys what the node hands on
+	Durable   bool     `yaml:"durable,omitempty" jsonschema:"description=its outputs rest in a stream of their own"`                                  // outputs rest in a stream of their own
+	Retry     Retry    `yaml:"retry,omitempty" jsonschema:"description=what is tried again after an error of unknown kind"`
+	With      any      `yaml:"with,omitempty" jsonschema:"description=options of the node's type"` // *Config of the node's type; for plugins map[string]any
 
 	Type *NodeType `yaml:"-"`
 	Line int       `yaml:"-"` // where the node begins in its file
@@ -95,14 +95,14 @@ type Node struct {
 
 // Retry bounds what is tried again after an unsure error.
 type Retry struct {
-	Max     int     `yaml:"max,omitempty"` // default 5 tries after the first
-	Backoff Backoff `yaml:"backoff,omitempty"`
+	Max     int     `yaml:"max,omitempty" jsonschema:"minimum=0,maximum=1000,default=5,description=tries after the first"` // default 5 tries after the first
+	Backoff Backoff `yaml:"backoff,omitempty" jsonschema:"description=pauses between the tries"`
 }
 
 // Backoff is exponential.
 type Backoff struct {
-	Initial    time.Duration `yaml:"initial,omitempty"`    // default 100ms
-	Max        time.Duration `yaml:"max,omitempty"`        // default 10s
-	Multiplier float64       `yaml:"multiplier,omitempty"` // default 2
-	Jitter     float64       `yaml:"jitter,omitempty"`     // 0..1, default 0.2
+	Initial    time.Duration `yaml:"initial,omitempty" jsonschema:"default=100ms,description=first pause"`                                     // default 100ms
+	Max        time.Duration `yaml:"max,omitempty" jsonschema:"default=10s,description=longest pause"`                                         // default 10s
+	Multiplier float64       `yaml:"multiplier,omitempty" jsonschema:"minimum=1,maximum=100,default=2,description=growth of the pause"`        // default 2
+	Jitter     float64       `yaml:"jitter,omitempty" jsonschema:"minimum=0,maximum=1,default=0.2,description=part of a pause that is random"` // 0..1, default 0.2
 }

@@ -1,0 +1,23 @@
+// Package catalog lists the node types that the engine has built in, for the
+// pipeline reader and the schema. It builds no node and opens nothing.
+package catalog
+
+import (
+	"github.com/millrace/millrace/engine/sink/chart"
+	sqlsink "github.com/millrace/millrace/engine/sink/sql"
+	"github.com/millrace/millrace/engine/source/amqp"
+	"github.com/millrace/millrace/engine/spec"
+	csvtransform "github.com/millrace/millrace/engine/transform/csv"
+	exprtransform "github.com/millrace/millrace/engine/transform/expr"
+	jsontransform "github.com/millrace/millrace/engine/transform/json"
+	selecttransform "github.com/millrace/millrace/engine/transform/selectx"
+)
+
+// Builtin returns the built-in node types.
+func Builtin() *spec.Catalog {
+	return spec.NewCatalog(
+		amqp.Type,
+		jsontransform.Type, csvtransform.Type, exprtransform.Type, selecttransform.Type,
+		sqlsink.Type, chart.Type,
+	)
+}

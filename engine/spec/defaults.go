@@ -1,0 +1,48 @@
+package spec
+
+import "time"
+
+// Words that `durability:` takes.
+const (
+	Strict     = "strict"      // what is acknowledged survives a power cut
+	BestEffort = "best_effort" // accepts less, and says so
+)
+
+// Defaults of a pipeline file.
+const (
+	DefaultLanes          = 4
+	DefaultRetention      = 24 * time.Hour
+	DefaultRetentionBytes = Bytes(4 << 30)
+	DefaultIdentityWindow = time.Hour
+	DefaultUnitEvents     = 4096
+	DefaultUnitBytes      = Bytes(8 << 20)
+	DefaultPluginDir      = "plugins/bin"
+)
+
+// DefaultRetry is the retry policy of a node that names none.
+var DefaultRetry = Retry{Max: 5, Backoff: Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Multiplier: 2, Jitter: 0.2}}
+
+func fallback[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+// defaults fills in what the file leaves out.
+func (p *Pipeline) defaults() {
+	fallback(&p.Lanes, DefaultLanes)
+	fallback(&p.Log.Retention, DefaultRetention)
+	fallback(&p.Log.RetentionBytes, DefaultRetentionBytes)
+	fallback(&p.Log.IdentityWindow, DefaultIdentityWindow)
+	fallback(&p.Log.Compression, "none")
+	fallback(&p.Unit.MaxEvents, DefaultUnitEvents)
+	fallback(&p.Unit.MaxBytes, DefaultUnitBytes)
+	fallback(&p.Plugins.Dir, DefaultPluginDir)
+	if p.Durability == "" {
+		p.Durability = Strict
+		if p.LogAddress() == Embedded {
+			p.Durability = BestEffort
+		}
+	}
+}
