@@ -60,11 +60,11 @@ func missing(ctx context.Context, names []string) []string {
 // install tries with the package lists at hand and refreshes them only if that
 // fails, which is how a bare image begins.
 func install(ctx context.Context, out io.Writer, names []string) error {
-	args := append([]string{"apt-get", "install", "-y", "-q", "--no-install-recommends"}, names...)
+	args := append([]string{"apt-get", "install", "-y", "-qq", "--no-install-recommends"}, names...)
 	if asRoot(ctx, out, args...) == nil {
 		return nil
 	}
-	if err := asRoot(ctx, out, "apt-get", "update", "-q"); err != nil {
+	if err := asRoot(ctx, out, "apt-get", "update", "-qq"); err != nil {
 		return err
 	}
 	return asRoot(ctx, out, args...)
