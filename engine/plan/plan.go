@@ -22,6 +22,7 @@ type Plan struct {
 type Stream struct {
 	Name     string `json:"name"`     // "journal", or the id of the node whose outputs rest here
 	Producer string `json:"producer"` // "ingest", or the id of the stage that appends
+	Why      string `json:"why"`      // why events rest here, for people
 }
 
 // Stage is a connected group of transform nodes run together between streams:

@@ -52,7 +52,7 @@ var kinds = []struct {
 func (c *checker) node(i int) {
 	n, path := &c.p.Nodes[i], fmt.Sprintf("nodes[%d]", i)
 	if at := c.values[path]; at != nil {
-		n.Line = at.Line
+		n.Line, n.Column = at.Line, at.Column
 	}
 	kind := c.kind(n, path)
 	c.belongs(n, kind, path)

@@ -89,8 +89,9 @@ type Node struct {
 	Retry     Retry    `yaml:"retry,omitempty" jsonschema:"description=what is tried again after an error of unknown kind"`
 	With      any      `yaml:"with,omitempty" jsonschema:"description=options of the node's type"` // *Config of the node's type; for plugins map[string]any
 
-	Type *NodeType `yaml:"-"`
-	Line int       `yaml:"-"` // where the node begins in its file
+	Type   *NodeType `yaml:"-"`
+	Line   int       `yaml:"-"` // where the node begins in its file
+	Column int       `yaml:"-"`
 }
 
 // Retry bounds what is tried again after an unsure error.
