@@ -1,0 +1,205 @@
+package page
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/engine/httpapi"
+	"github.com/millrace/millrace/engine/live"
+	"github.com/millrace/millrace/engine/live/livetest"
+	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/sink/chart"
+)
+
+// TestPageInChromium runs the scenarios of e2e/page.mjs in a headless browser
+// against a hub and a server of this process, over a log in memory that the
+// scenarios write through a control address.
+func TestPageInChromium(t *testing.T) {
+	program := node(t)
+	if _, err := os.Stat("node_modules/playwright-core"); err != nil {
+		skip(t, "playwright-core is not installed: run `go tool task ui`")
+	}
+	browser := chromium(t)
+	e := newEngine(t)
+	control := httptest.NewServer(e)
+	defer control.Close()
+	defer e.stop()
+	run := exec.CommandContext(t.Context(), program, "--test", "--test-reporter=spec", "e2e/page.mjs")
+	run.Env = append(os.Environ(), "PAGE_URL=http://"+e.address, "CONTROL_URL="+control.URL, "CHROMIUM="+browser,
+		"PROFILE="+t.TempDir(), "SCREENSHOTS="+os.Getenv("PAGE_SCREENSHOTS"))
+	text, err := run.CombinedOutput()
+	t.Logf("%s", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	skip(t, "chromium is not installed")
+	return ""
+}
+
+// engine is a hub and its server, which scenarios stop, start and feed.
+type engine struct {
+	t       *testing.T
+	address string
+
+	mu   sync.Mutex
+	log  *livetest.Log // guarded by mu
+	end  func()        // guarded by mu; nil while stopped
+	next uint64        // guarded by mu; epoch of the next log
+}
+
+func newEngine(t *testing.T) *engine {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &engine{t: t, address: l.Addr().String(), log: livetest.NewLog(1, 2), next: 2}
+	_ = l.Close() // only its port was wanted
+	e.start()
+	return e
+}
+
+func (e *engine) start() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.end != nil {
+		return
+	}
+	hub := e.hub()
+	server, err := httpapi.New(httpapi.Config{
+		Listen: e.address, Version: "test", Live: hub, Charts: http.HandlerFunc(hub.ServeCharts), Page: Files(),
+	})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if _, err := server.Listen(ctx); err != nil {
+		e.t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for _, run := range []func(context.Context) error{hub.Run, server.Run} {
+		wait.Go(func() {
+			if err := run(ctx); err != nil {
+				e.t.Error(err)
+			}
+		})
+	}
+	e.end = func() { cancel(); wait.Wait() }
+}
+
+func (e *engine) hub() *live.Hub {
+	sink, err := chart.New("live", chart.Options{Chart: "metric", Series: "device", Unit: "unit", Title: "Plant readings"}, nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	hub, err := live.New(live.Config{
+		Log: e.log, Pipeline: "charts", Version: "test", Embedded: true, Ping: time.Second,
+		Charts: []live.Chart{{Sink: sink, Edges: []plan.Edge{{Node: "celsius", Stream: "readings"}}}},
+	})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return hub
+}
+
+func (e *engine) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.end != nil {
+		e.end()
+		e.end = nil
+	}
+}
+
+// point is one reading that a scenario feeds; Ago is ms before now.
+type point struct {
+	Metric, Device, Unit string
+	Ago                  int64
+	Value                float64
+}
+
+// ServeHTTP is the control address: POST /feed, /stop, /start, /forget (an empty
+// log of another epoch, while stopped).
+func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/feed":
+		var points []point
+		if err := json.NewDecoder(r.Body).Decode(&points); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		e.feed(points)
+	case "/stop":
+		e.stop()
+	case "/start":
+		e.start()
+	case "/forget":
+		e.mu.Lock()
+		e.log = livetest.NewLog(e.next, 2)
+		e.next++
+		e.mu.Unlock()
+	default:
+		http.NotFound(w, r)
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (e *engine) feed(points []point) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now().UnixMilli()
+	for _, p := range points {
+		e.log.Append("readings", len(p.Device)%2, livetest.Reading(p.Metric, p.Device, now-p.Ago, p.Value, p.Unit))
+	}
+}
+
+// TestCommittedPageWithoutNode looks at the committed page with a browser alone:
+// this needs neither Node nor the page's packages.
+func TestCommittedPageWithoutNode(t *testing.T) {
+	browser := chromium(t)
+	e := newEngine(t)
+	defer e.stop()
+	e.feed([]point{{"temperature", "pump-7", "C", 1000, 41.25}, {"temperature", "pump-8", "C", 500, 17.5}})
+	tab := openTab(t, browser, "http://"+e.address+"/")
+	tab.until(`document.querySelector('.chip')?.dataset.state === 'live'`)
+	for _, want := range []string{"temperature", "pump-7", "41.25", "pump-8", "17.50", "Embedded mode"} {
+		tab.until(fmt.Sprintf("document.body.innerText.includes(%q)", want))
+	}
+	tab.until(painted)
+	e.feed([]point{{"temperature", "pump-7", "C", 0, 43.75}})
+	tab.until(`document.body.innerText.includes("43.75")`)
+	e.stop()
+	tab.until(`document.querySelector('.chip').dataset.state === 'reconnecting'`)
+	tab.until(`document.body.innerText.includes("43.75")`)
+	e.feed([]point{{"temperature", "pump-7", "C", 0, 44.5}})
+	e.start()
+	tab.until(`document.body.innerText.includes("44.50")`)
+}
+
+// painted is true once a chart has pixels of the first line's colour.
+const painted = `(() => {
+	const c = document.querySelector('.card canvas');
+	if (!c || !c.width) return false;
+	const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+	let n = 0;
+	for (let i = 0; i < d.length; i += 4) if (d[i] < 40 && d[i + 1] > 90 && d[i + 1] < 140 && d[i + 2] > 150) n++;
+	return n > 2;
+})()`

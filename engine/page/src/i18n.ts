@@ -1,0 +1,126 @@
+import { signal } from '@preact/signals';
+
+/** The texts of the page. Every dictionary has every key: the compiler sees to it. */
+export const en = {
+  connecting: 'Connecting',
+  live: 'Live',
+  reconnecting: 'Reconnecting',
+  stale: 'Stale',
+  stateLabel: 'Connection',
+  staleHint: 'Nothing has come for {seconds} s; the charts show what was last received.',
+  logAway: 'The engine cannot read its log at the moment; it goes on by itself.',
+  lostTitle: 'The engine cannot be reached',
+  lostText: 'What was received stays on the screen. The page comes back by itself as soon as the engine answers.',
+  emptyTitle: 'Waiting for the first values',
+  emptyText: 'The engine is running. A chart appears here as soon as the first value has passed through the pipeline.',
+  embedded: 'Embedded mode: queues, log and database live in this process and are gone when it stops.',
+  missed: '{n} values were skipped because this page could not keep up.',
+  perSecond: '{n} values/s',
+  table: 'Values',
+  time: 'Time',
+  series: 'Series',
+  value: 'Value',
+  last: 'Last',
+  min: 'Min',
+  max: 'Max',
+  unit: 'Unit',
+  newestFirst: 'the newest {n}, newest first',
+  chartLabel: '{title}: {n} lines over the last {window}',
+  noRecent: 'nothing new for {age}',
+  filter: 'Filter charts',
+  noMatch: 'No chart matches “{text}”.',
+  language: '한국어',
+  languageLabel: '한국어로 바꾸기',
+  skip: 'Skip to the charts',
+  charts: 'Charts',
+  seconds: '{n} s',
+  minutes: '{n} min',
+  hours: '{n} h',
+};
+
+export type Texts = typeof en;
+export type Lang = 'en' | 'ko';
+
+export const ko: Texts = {
+  connecting: '연결 중',
+  live: '실시간',
+  reconnecting: '다시 연결 중',
+  stale: '갱신 멈춤',
+  stateLabel: '연결 상태',
+  staleHint: '{seconds}초 동안 들어온 값이 없습니다. 마지막으로 받은 값을 표시합니다.',
+  logAway: '엔진이 지금 로그를 읽지 못하고 있습니다. 복구되면 자동으로 이어집니다.',
+  lostTitle: '엔진에 연결할 수 없습니다',
+  lostText: '이미 받은 값은 화면에 그대로 남습니다. 엔진이 응답하면 자동으로 다시 연결됩니다.',
+  emptyTitle: '첫 값을 기다리는 중',
+  emptyText: '엔진이 실행 중입니다. 첫 값이 파이프라인을 통과하면 여기에 차트가 나타납니다.',
+  embedded: '내장 모드: 큐, 로그, 데이터베이스가 이 프로세스 안에 있으며 종료하면 사라집니다.',
+  missed: '화면이 따라가지 못해 값 {n}개를 건너뛰었습니다.',
+  perSecond: '초당 {n}개',
+  table: '값 표',
+  time: '시각',
+  series: '계열',
+  value: '값',
+  last: '최근',
+  min: '최소',
+  max: '최대',
+  unit: '단위',
+  newestFirst: '최근 {n}개, 최신순',
+  chartLabel: '{title}: 최근 {window} 동안의 선 {n}개',
+  noRecent: '{age} 동안 새 값 없음',
+  filter: '차트 찾기',
+  noMatch: '“{text}”에 맞는 차트가 없습니다.',
+  language: 'English',
+  languageLabel: 'Switch to English',
+  skip: '차트로 건너뛰기',
+  charts: '차트',
+  seconds: '{n}초',
+  minutes: '{n}분',
+  hours: '{n}시간',
+};
+
+const dictionaries: Record<Lang, Texts> = { en, ko };
+const remembered = 'millrace.lang';
+
+/** The language of the page: as chosen before, else as the browser asks for. */
+export function firstLanguage(stored: string | null, asked: readonly string[]): Lang {
+  if (stored === 'en' || stored === 'ko') return stored;
+  for (const a of asked) {
+    if (a.toLowerCase().startsWith('ko')) return 'ko';
+    if (a.toLowerCase().startsWith('en')) return 'en';
+  }
+  return 'en';
+}
+
+export const lang = signal<Lang>('en');
+
+/** Chooses a language and remembers it where the browser allows that. */
+export function choose(l: Lang): void {
+  lang.value = l;
+  try {
+    localStorage.setItem(remembered, l);
+  } catch {
+    // private windows may refuse; the choice then lasts as long as the page
+  }
+}
+
+/** The language remembered, null if there is none. */
+export function storedLanguage(): string | null {
+  try {
+    return localStorage.getItem(remembered);
+  } catch {
+    return null;
+  }
+}
+
+/** The text of key in the page's language, with {names} filled in. */
+export function t(key: keyof Texts, values: Record<string, string | number> = {}): string {
+  return dictionaries[lang.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}
+
+/** A length of time in words, such as 10 min. */
+export function duration(ms: number): string {
+  const s = Math.round(ms / 1000);
+  if (s < 120) return t('seconds', { n: s });
+  if (s < 7200) return t('minutes', { n: Math.round(s / 60) });
+  return t('hours', { n: Math.round(s / 3600) });
+}

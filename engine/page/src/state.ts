@@ -1,0 +1,76 @@
+import { signal } from '@preact/signals';
+import { Store } from './store';
+import { LiveStream, type State } from './stream';
+
+/** What the chip in the header shows. */
+export type Chip = State | 'stale';
+
+export const store = new Store();
+export const connection = signal<State>('connecting');
+/** Rises four times a second; what shows numbers reads it. */
+export const beat = signal(0);
+export const dark = signal(matchMedia('(prefers-color-scheme: dark)').matches);
+export const filter = signal('');
+
+let lastEvent = Date.now();
+let lostAt = Date.now();
+let frozen = NaN; // the server's time when the connection was lost
+
+export const stream = new LiveStream('api/v1/live', {
+  event: (e) => {
+    lastEvent = Date.now();
+    store.take(e);
+  },
+  state: (s) => {
+    if (s !== 'live' && connection.value === 'live') {
+      lostAt = Date.now();
+      frozen = store.serverNow();
+    }
+    if (s === 'live') frozen = NaN;
+    connection.value = s;
+  },
+});
+
+/** The time at the right edge of charts: the server's, held while it is away. */
+export function edge(): number {
+  return Number.isNaN(frozen) ? store.serverNow() : frozen;
+}
+
+/** Seconds since the last event. */
+export function silentFor(): number {
+  return Math.round((Date.now() - lastEvent) / 1000);
+}
+
+/** What the chip shows now. */
+export function chip(): Chip {
+  if (connection.value === 'live' && (store.logAway || silentFor() > 8)) return 'stale';
+  return connection.value;
+}
+
+/** Whether the engine has been away for so long that the page should say so. */
+export function lost(): boolean {
+  return connection.value !== 'live' && Date.now() - lostAt > 5000;
+}
+
+/** Values per second over the last few seconds. */
+export class Rate {
+  private seen: { at: number; points: number }[] = [];
+
+  measure(points: number, at: number): number {
+    this.seen.push({ at, points });
+    while (this.seen.length > 2 && at - (this.seen[0]?.at ?? at) > 4000) this.seen.shift();
+    const first = this.seen[0];
+    if (!first || at - first.at < 500) return 0;
+    return ((points - first.points) * 1000) / (at - first.at);
+  }
+}
+
+export function begin(): void {
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', (e) => (dark.value = e.matches));
+  setInterval(() => beat.value++, 250);
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden) stream.retryNow();
+  });
+  addEventListener('online', () => stream.retryNow());
+  stream.start();
+}

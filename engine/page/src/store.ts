@@ -1,0 +1,192 @@
+import { Column } from './column';
+import type { ServerEvent } from './sse';
+
+/** One line of a chart. */
+export interface Line {
+  key: string;
+  unit: string;
+  index: number; // order of arrival in its chart; picks the colour
+  column: Column;
+  staged: Column | undefined;
+}
+
+/** One chart. Its lines stay for as long as the page is open. */
+export interface Chart {
+  id: string;
+  title: string;
+  group: string;
+  decimals: number | undefined;
+  windowMs: number;
+  maxPoints: number;
+  lines: Line[];
+  revision: number; // rises with every change of its points
+  structure: number; // rises with every new line
+}
+
+/** What `hello` says. */
+export interface Hello {
+  pipeline: string;
+  version: string;
+  embedded: boolean;
+  epoch: string;
+}
+
+interface SchemaData {
+  charts: {
+    id: string;
+    title: string;
+    group: string;
+    decimals?: number;
+    window_ms: number;
+    max_points: number;
+    series: { id: number; key: string; unit?: string }[];
+  }[];
+}
+
+interface FrameData {
+  history?: boolean;
+  begin?: boolean;
+  end?: boolean;
+  series: { id: number; t: number[]; v: number[] }[];
+}
+
+/**
+ * Everything that the page knows of the pipeline, built from the events of the
+ * live stream. Nothing in it is ever cleared because a connection was lost.
+ */
+export class Store {
+  readonly charts: Chart[] = []; // sorted by group and id
+  hello: Hello | undefined;
+  clockOffset = 0; // ms that the server's clock is ahead of this machine's
+  logAway = false;
+  points = 0; // received so far
+  missed = 0; // told in gaps
+  resets = 0;
+  revision = 0; // rises with every new chart
+  private byId = new Map<string, Chart>();
+  private lines = new Map<number, { chart: Chart; line: Line }>(); // of this connection
+
+  constructor(private readonly now: () => number = Date.now) {}
+
+  /** The server's time in ms. */
+  serverNow(): number {
+    return this.now() + this.clockOffset;
+  }
+
+  /** Takes in one event; one that it does not know is ignored. */
+  take(e: ServerEvent): void {
+    switch (e.name) {
+      case 'hello':
+        this.greet(JSON.parse(e.data));
+        break;
+      case 'schema':
+        this.schema(JSON.parse(e.data));
+        break;
+      case 'frame':
+        this.frame(JSON.parse(e.data));
+        break;
+      case 'gap':
+        this.gap(JSON.parse(e.data));
+        break;
+      case 'reset':
+        this.resets++;
+        break;
+      case 'ping':
+        this.ping(JSON.parse(e.data));
+        break;
+    }
+  }
+
+  private greet(h: Hello & { time: number }): void {
+    this.hello = { pipeline: h.pipeline, version: h.version, embedded: h.embedded, epoch: h.epoch };
+    this.clockOffset = h.time - this.now();
+    this.lines.clear();
+  }
+
+  private ping(p: { time: number; log: string }): void {
+    this.clockOffset = p.time - this.now();
+    this.logAway = p.log !== 'ok';
+  }
+
+  private schema(s: SchemaData): void {
+    for (const c of s.charts) {
+      const chart = this.chart(c);
+      for (const l of c.series) this.lines.set(l.id, { chart, line: this.line(chart, l.key, l.unit ?? '') });
+    }
+  }
+
+  private chart(c: SchemaData['charts'][number]): Chart {
+    const known = this.byId.get(c.id);
+    if (known) return known;
+    const chart: Chart = {
+      id: c.id,
+      title: c.title,
+      group: c.group,
+      decimals: c.decimals,
+      windowMs: c.window_ms,
+      maxPoints: c.max_points,
+      lines: [],
+      revision: 0,
+      structure: 0,
+    };
+    this.byId.set(c.id, chart);
+    this.charts.push(chart);
+    this.charts.sort((a, b) => order(a.group, b.group) || order(a.id, b.id));
+    this.revision++;
+    return chart;
+  }
+
+  private line(chart: Chart, key: string, unit: string): Line {
+    const known = chart.lines.find((l) => l.key === key);
+    if (known) return known;
+    const line: Line = {
+      key,
+      unit,
+      index: chart.lines.length,
+      column: new Column(chart.windowMs, chart.maxPoints),
+      staged: undefined,
+    };
+    chart.lines.push(line);
+    chart.structure++;
+    return line;
+  }
+
+  private frame(f: FrameData): void {
+    if (f.begin) this.stage();
+    for (const s of f.series) {
+      const at = this.lines.get(s.id);
+      if (!at) continue;
+      const column = f.history ? (at.line.staged ??= at.line.column.fresh()) : at.line.column;
+      for (let i = 0; i < s.t.length; i++) column.insert(s.t[i] as number, s.v[i] as number);
+      this.points += s.t.length;
+      at.chart.revision++;
+    }
+    if (f.end) this.adopt();
+  }
+
+  private stage(): void {
+    for (const chart of this.charts) for (const line of chart.lines) line.staged = undefined;
+  }
+
+  private adopt(): void {
+    for (const chart of this.charts) {
+      for (const line of chart.lines) {
+        line.column.adopt(line.staged ?? line.column.fresh());
+        line.staged = undefined;
+      }
+      chart.revision++;
+    }
+  }
+
+  private gap(g: { points: number }): void {
+    this.missed += g.points;
+    for (const chart of this.charts) {
+      for (const line of chart.lines) line.column.break();
+      chart.revision++;
+    }
+  }
+}
+
+function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
