@@ -259,6 +259,7 @@ func ackedStayGone(t *testing.T, h Harness) {
 	done := publish(t, h, numbered(0, 20))
 	collect(t, s, 20, true)
 	<-done
+	expectNothing(t, s) // meanwhile the last ack arrives
 	closeSource(t, s)
 	again := open(t, h)
 	expectNothing(t, again)
@@ -269,11 +270,12 @@ func redelivers(t *testing.T, h Harness) {
 		t.Skip("the outside system keeps nothing for a closed source")
 	}
 	s := h.Open(t)
-	h.Publish(t, numbered(0, 10)...)
+	done := publish(t, h, numbered(0, 10))
 	first := collect(t, s, reach(h, 10), false)
 	closeSource(t, s)
 	again := collect(t, open(t, h), 10, true)
 	expectBodies(t, again, 0)
+	<-done
 	for i := range first {
 		if !again[i].Redelivered && h.Features().TypedHeaders {
 			t.Errorf("message %d is not marked as redelivered", i)

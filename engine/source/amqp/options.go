@@ -3,6 +3,7 @@ package amqp
 import (
 	"fmt"
 
+	"github.com/millrace/millrace/engine/source/amqp/link"
 	"github.com/millrace/millrace/engine/spec"
 )
 
@@ -97,5 +98,14 @@ func (o *Options) checkQueue() []spec.FieldError {
 	return append(out, o.checkIdentity()...)
 }
 
-func (o *Options) durable() bool   { return o.Durable == nil || *o.Durable }
-func (o *Options) exclusive() bool { return o.Exclusive == nil || *o.Exclusive }
+// Broker returns what the options ask of the queue.
+func (o *Options) Broker() link.Queue {
+	q := link.Queue{Name: o.Queue, Create: o.Declare, Durable: o.Durable == nil || *o.Durable, Type: o.QueueType}
+	for _, b := range o.Bind {
+		q.Bind = append(q.Bind, link.Binding(b))
+	}
+	return q
+}
+
+// Alone reports whether the source is to be the queue's only consumer.
+func (o *Options) Alone() bool { return o.Exclusive == nil || *o.Exclusive }

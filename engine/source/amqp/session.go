@@ -17,6 +17,7 @@ import (
 
 const (
 	maxBatch   = 1024
+	chunk      = 512 // messages for which memory is taken at once
 	closeGrace = 2 * time.Second
 )
 
@@ -103,38 +104,14 @@ func (s *session) consumeWith(o *Options, prefetch int, args amqp091.Table) (<-c
 	if err := ch.Qos(prefetch, 0, false); err != nil {
 		return nil, end, fmt.Errorf("set prefetch %d: %w", prefetch, err)
 	}
-	if err := declare(ch, o); err != nil {
+	if err := link.Declare(ch, o.Broker()); err != nil {
 		return nil, end, err
 	}
-	deliveries, err := ch.Consume(o.Queue, "", false, o.exclusive(), false, false, args)
+	deliveries, err := ch.Consume(o.Queue, "", false, o.Alone(), false, false, args)
 	if err != nil {
 		return nil, end, fmt.Errorf("consume: %w", err)
 	}
 	return deliveries, end, nil
-}
-
-// declare makes sure that the queue exists. Without Options.Declare it only
-// looks: a queue that somebody has deleted is never created again, empty.
-func declare(ch *amqp091.Channel, o *Options) error {
-	if !o.Declare {
-		if _, err := ch.QueueDeclarePassive(o.Queue, false, false, false, false, nil); err != nil {
-			return fmt.Errorf("look up: %w", err)
-		}
-		return nil
-	}
-	args := amqp091.Table{}
-	if o.QueueType != "" {
-		args[amqp091.QueueTypeArg] = o.QueueType
-	}
-	if _, err := ch.QueueDeclare(o.Queue, o.durable(), false, false, false, args); err != nil {
-		return fmt.Errorf("declare: %w", err)
-	}
-	for _, b := range o.Bind {
-		if err := ch.QueueBind(o.Queue, b.Key, b.Exchange, false, nil); err != nil {
-			return fmt.Errorf("bind to exchange %q with key %q: %w", b.Exchange, b.Key, err)
-		}
-	}
-	return nil
 }
 
 // pump ends when the client closes deliveries: a closed channel or connection,
@@ -172,10 +149,13 @@ func (e endings) why(m *meter) error {
 }
 
 func (s *session) push(d *amqp091.Delivery) {
-	m := message(d, s.queue, s.base+d.DeliveryTag)
+	m := link.Message(d, s.queue, s.base+d.DeliveryTag)
 	s.mu.Lock()
 	s.sizes[d.DeliveryTag%uint64(len(s.sizes))] = uint32(len(d.Body))
 	first := len(s.pending) == 0
+	if len(s.pending) == cap(s.pending) {
+		s.pending = append(make([]node.Message, 0, len(s.pending)+chunk), s.pending...)
+	}
 	s.pending = append(s.pending, m)
 	s.mu.Unlock()
 	if first {
@@ -196,10 +176,7 @@ func (s *session) take() []node.Message {
 		return nil
 	}
 	batch := s.pending[:n:n]
-	s.pending = s.pending[n:]
-	if len(s.pending) == 0 {
-		s.pending = make([]node.Message, 0, n)
-	}
+	s.pending = s.pending[n:] // what is appended next lies behind the batch, in the same chunk
 	s.handed += uint64(n)
 	return batch
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/source/amqp/link"
 )
 
 func TestQueueDeletedIsNeverRecreated(t *testing.T) {
@@ -182,8 +183,8 @@ func TestHeadersOfEveryType(t *testing.T) {
 		"f": event.Float(0.5), "d": event.Float(0.1), "yes": event.Bool(true), "none": event.Null, "s": event.String("text"),
 		"raw": event.Bytes([]byte{0, 255}), "at": event.Time(at.UnixMilli()),
 		"dec": event.Decimal("0.005"), "neg": event.Decimal("-123.45"),
-		"tab":          event.JSON(`{"a":1.5,"b":[1,"x",null,{"c":false}]}`),
-		HeaderEncoding: event.String("gzip"), HeaderType: event.String("reading"), HeaderCorrelation: event.String("c-1"),
+		"tab":               event.JSON(`{"a":1.5,"b":[1,"x",null,{"c":false}]}`),
+		link.HeaderEncoding: event.String("gzip"), link.HeaderType: event.String("reading"), link.HeaderCorrelation: event.String("c-1"),
 	}
 	for name, v := range want {
 		if got := headerOf(m, name); got != v {

@@ -1,4 +1,4 @@
-package amqp
+package link
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	amqp091 "github.com/rabbitmq/amqp091-go"
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
@@ -25,9 +25,9 @@ const (
 	HeaderApp         = "amqp-app-id"
 )
 
-// message turns a delivery into what the engine knows. The body is not copied:
-// the client gives each delivery a body of its own.
-func message(d *amqp091.Delivery, queue string, seq uint64) node.Message {
+// Message turns a delivery from queue into what the engine knows. The body is not
+// copied: the client gives each delivery a body of its own.
+func Message(d *amqp.Delivery, queue string, seq uint64) node.Message {
 	return node.Message{
 		Seq: seq, Body: d.Body, ContentType: d.ContentType, Headers: headers(d),
 		Exchange: d.Exchange, RoutingKey: d.RoutingKey, Queue: queue,
@@ -37,7 +37,7 @@ func message(d *amqp091.Delivery, queue string, seq uint64) node.Message {
 
 // headers returns the header table in the order of names (a table has none of
 // its own), then the properties that have no field in an event.
-func headers(d *amqp091.Delivery) []event.Header {
+func headers(d *amqp.Delivery) []event.Header {
 	properties := [...]struct{ name, text string }{
 		{HeaderEncoding, d.ContentEncoding}, {HeaderCorrelation, d.CorrelationId}, {HeaderReplyTo, d.ReplyTo},
 		{HeaderType, d.Type}, {HeaderUser, d.UserId}, {HeaderApp, d.AppId},
@@ -79,7 +79,7 @@ func value(v any) event.Value {
 		return event.Bytes(v)
 	case time.Time:
 		return event.Time(v.UnixMilli())
-	case amqp091.Decimal:
+	case amqp.Decimal:
 		return event.Decimal(decimal(v))
 	default:
 		return event.JSON(string(appendJSON(nil, v)))
@@ -110,7 +110,7 @@ func integer(v any) (int64, bool) {
 }
 
 // decimal writes value / 10^scale with all its digits.
-func decimal(d amqp091.Decimal) string {
+func decimal(d amqp.Decimal) string {
 	digits := strconv.FormatInt(int64(d.Value), 10)
 	sign := ""
 	if digits[0] == '-' {
@@ -131,7 +131,7 @@ func decimal(d amqp091.Decimal) string {
 // JSON cannot say (not-a-number, infinities) becomes null.
 func appendJSON(dst []byte, v any) []byte {
 	switch v := v.(type) {
-	case amqp091.Table:
+	case amqp.Table:
 		return appendObject(dst, v)
 	case []any:
 		dst = append(dst, '[')
@@ -146,7 +146,7 @@ func appendJSON(dst []byte, v any) []byte {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return append(dst, "null"...)
 		}
-	case nil, bool, string, []byte, time.Time, amqp091.Decimal, float32:
+	case nil, bool, string, []byte, time.Time, amqp.Decimal, float32:
 	default:
 		if _, ok := integer(v); !ok {
 			return append(dst, "null"...)
@@ -155,7 +155,7 @@ func appendJSON(dst []byte, v any) []byte {
 	return value(v).AppendJSON(dst)
 }
 
-func appendObject(dst []byte, t amqp091.Table) []byte {
+func appendObject(dst []byte, t amqp.Table) []byte {
 	names := make([]string, 0, len(t))
 	for name := range t {
 		names = append(names, name)
