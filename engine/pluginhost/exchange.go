@@ -10,9 +10,23 @@ import (
 
 // Limits of what is under way on a stream.
 const (
-	chunkSize  = 128 << 10 // of a chunk, by estimated memory, which is about twice its encoding
-	windowSize = 512 << 10 // of a unit's unanswered chunks, likewise; well below the stream's window
+	chunkSize  = pluginv1.ChunkBytes     // of a chunk, by the estimate of [encodedSize]
+	windowSize = 4 * pluginv1.ChunkBytes // of a unit's unanswered chunks; well below the stream's window
 )
+
+// encodedSize estimates the bytes that e takes in a frame.
+func encodedSize(e *event.Event) int {
+	n := 40 + len(e.RootID) + len(e.Payload)
+	for i := range e.Headers {
+		n += 8 + len(e.Headers[i].Value.Text())
+	}
+	if e.Record != nil {
+		for i := range e.Record.Fields {
+			n += 8 + len(e.Record.Fields[i].Value.Text())
+		}
+	}
+	return n
+}
 
 // exchange is one unit's way to the plugin and back. Chunks are sent ahead of
 // their answers within windowSize, so that both sides work at the same time and
@@ -55,18 +69,18 @@ func (x *exchange) send() error {
 	l, events := x.lane, x.in.Events
 	end, size := x.sent, 0
 	for end < len(events) && (size == 0 || size < chunkSize) {
-		size += events[end].Size()
+		size += encodedSize(events[end])
 		end++
 	}
 	l.frame.Events, l.frame.Watermark = events[x.sent:end], x.in.Watermark
-	var err error
-	if l.buf, err = l.frame.Encode(l.buf[:0], event.None); err != nil {
+	frame, err := l.frame.Encode(pluginv1.FrameBuffer(), event.None)
+	if err != nil {
 		return refused("%v", err)
 	}
-	if limit := pluginv1.MaxMessageBytes - 1024; len(l.buf) > limit {
-		return refused("an event of %d bytes does not fit in a message of %d bytes", len(l.buf), limit)
+	if limit := pluginv1.MaxMessageBytes - 1024; len(frame) > limit {
+		return refused("an event of %d bytes does not fit in a message of %d bytes", len(frame), limit)
 	}
-	l.req.Unit, l.req.Frame, l.req.Last = l.unit, l.buf, end == len(events)
+	l.req.Unit, l.req.Frame, l.req.Last = l.unit, frame, end == len(events)
 	if err := l.stream.Send(&l.req); err != nil {
 		// The reason is what the stream's receiving half says.
 		return errors.Join(err, l.stream.RecvMsg(&l.resp))

@@ -23,7 +23,6 @@ type lane struct {
 	stream pluginv1.Plugin_ProcessClient
 	cancel context.CancelFunc
 	unit   uint64
-	buf    []byte // frame of the chunk being sent; gRPC has copied it when Send returns
 	frame  event.Frame
 	req    pluginv1.ProcessRequest
 	resp   pluginv1.ProcessResponse

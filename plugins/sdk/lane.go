@@ -21,10 +21,9 @@ type laneStream struct {
 	lane      int
 
 	unit   uint64
-	events int    // events of the unit that earlier chunks brought
-	failed bool   // the unit has been answered with an error
-	inHand bool   // the unit has begun and its answer is not complete
-	buf    []byte // of the answer's frame; gRPC has copied it when Send returns
+	events int  // events of the unit that earlier chunks brought
+	failed bool // the unit has been answered with an error
+	inHand bool // the unit has begun and its answer is not complete
 	part   pluginv1.ProcessResponse
 	frame  event.Frame
 }
@@ -163,10 +162,9 @@ func (l *laneStream) send(last, more, uniform bool) error {
 	l.part.Last, l.part.More = last, more
 	if len(l.frame.Events) > 0 {
 		var err error
-		if l.buf, err = l.frame.Encode(l.buf[:0], event.None); err != nil {
+		if l.part.Frame, err = l.frame.Encode(pluginv1.FrameBuffer(), event.None); err != nil {
 			return &unitError{-1, node.AsRejected(err)}
 		}
-		l.part.Frame = l.buf
 	}
 	if size := len(l.part.Frame); size > pluginv1.MaxMessageBytes-(64<<10) {
 		return &unitError{-1, node.AsRejected(fmt.Errorf(

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/experimental"
 
 	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
 )
@@ -68,6 +69,7 @@ func newGRPCServer(opts []grpc.ServerOption) *grpc.Server {
 		grpc.MaxRecvMsgSize(pluginv1.MaxMessageBytes), grpc.MaxSendMsgSize(pluginv1.MaxMessageBytes),
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
 		grpc.WriteBufferSize(ioBuffer), grpc.ReadBufferSize(ioBuffer), grpc.SharedWriteBuffer(true),
+		grpc.ForceServerCodecV2(pluginv1.Codec{}), experimental.BufferPool(pluginv1.ReceivePool()),
 	)...)
 }
 
