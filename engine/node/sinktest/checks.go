@@ -268,7 +268,6 @@ var apart = []check{
 func lanes(r *rig) {
 	const lanes, units, size = 4, 5, 30
 	s := r.open(pipeline, sinkID)
-	var all [][]*event.Event
 	var work [lanes][]*node.Unit
 	for lane := range lanes {
 		at := r.at(s, stream, lane)
@@ -276,7 +275,6 @@ func lanes(r *rig) {
 			u := unit(at, r.good(size))
 			u.Lane, at = lane, u.Last
 			work[lane] = append(work[lane], u)
-			all = append(all, u.Events)
 		}
 	}
 	var wg sync.WaitGroup
@@ -285,9 +283,30 @@ func lanes(r *rig) {
 	}
 	wg.Wait()
 	stored := r.h.Stored(r.T)
-	slices.SortFunc(stored, compareIDs)
-	if n := len(stored); n != lanes*units*size || len(slices.Compact(stored)) != n {
-		r.Fatalf("the target holds %d events, want %d different ones", n, lanes*units*size)
+	if len(stored) != lanes*units*size {
+		r.Fatalf("the target holds %d events, want %d", len(stored), lanes*units*size)
+	}
+	for lane := range lanes {
+		r.laneHolds(stored, lane, work[lane])
+	}
+}
+
+// laneHolds checks that the events of these units are among stored, in their order.
+func (r *rig) laneHolds(stored []event.ID, lane int, units []*node.Unit) {
+	var want []event.ID
+	mine := map[event.ID]bool{}
+	for _, u := range units {
+		for _, e := range u.Events {
+			want, mine[e.ID] = append(want, e.ID), true
+		}
+	}
+	have := slices.DeleteFunc(slices.Clone(stored), func(id event.ID) bool { return !mine[id] })
+	if !r.h.Features().Ordered {
+		slices.SortFunc(want, compareIDs)
+		slices.SortFunc(have, compareIDs)
+	}
+	if !slices.Equal(have, want) {
+		r.Fatalf("lane %d: the target holds %s, want %s", lane, describe(have), describe(want))
 	}
 }
 

@@ -44,6 +44,20 @@ func benchWrite(b *testing.B, st *store, rows int) {
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
 }
 
+// BenchmarkWriteOne stores units of one reading: the latency of a lane that is
+// caught up, a synced commit each.
+func BenchmarkWriteOne(b *testing.B) {
+	st := benchStore(b)
+	s := st.readings(b)
+	at, n := begin(b, s, 0), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		u := unitOf(at, n, 1)
+		mustWrite(b, s, u)
+		at, n = u.Last, n+1
+	}
+}
+
 // BenchmarkEncode is the sink's own share of a row: no server.
 func BenchmarkEncode(b *testing.B) {
 	st := sqliteStore(b)

@@ -22,7 +22,7 @@ func (s *Sink) classify(err error) error {
 		s.suspect.Store(true)
 		return node.AsFatal(fmt.Errorf("%w: %w; paused, resumes when the table is mended", ErrDrift, err))
 	case faultSetup:
-		return node.AsFatal(err)
+		return node.AsFatal(fmt.Errorf("%w (the sink needs MariaDB 10.6 or later, with binlog_format MIXED or ROW, or a whole SQLite file)", err))
 	}
 	return err
 }
@@ -30,7 +30,7 @@ func (s *Sink) classify(err error) error {
 // classifyStart is classify before the sink has ever worked: a refused user is a
 // wrong configuration then.
 func (s *Sink) classifyStart(err error) error {
-	if f := s.dialect.fault(err); f == faultAuth || f == faultSetup || errors.Is(err, errBadDSN) {
+	if s.dialect.fault(err) == faultAuth || errors.Is(err, errBadDSN) {
 		return node.AsFatal(err)
 	}
 	return s.classify(err)

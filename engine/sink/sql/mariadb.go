@@ -197,7 +197,9 @@ func (mariadb) fault(err error) fault {
 
 // mariadbFaults classifies the server's error numbers (MariaDB Server error code
 // reference); a number that is not listed is unknown.
-var mariadbFaults = faultTable(map[fault][]uint16{
+var mariadbFaults = faultTable(mariadbNumbers)
+
+var mariadbNumbers = map[fault][]uint16{
 	faultAway: {
 		1205, 1213, 1020, 1206, 1412, 1615, // lock wait, deadlock, changed under way
 		1040, 1203, 1226, 1041, 1037, 1038, // too many connections, out of memory
@@ -213,7 +215,7 @@ var mariadbFaults = faultTable(map[fault][]uint16{
 	faultDrift: {1049, 1051, 1054, 1136, 1146, 1364, 1347, 1356, 1906},
 	faultAuth:  {1044, 1045, 1130, 1131, 1142, 1143, 1227, 1251, 1524, 1698, 1820, 1862, 4151},
 	faultSetup: {1193, 1231, 1665, 1286, 1115, 1273, 1101},
-})
+}
 
 func faultTable(by map[fault][]uint16) map[uint16]fault {
 	table := map[uint16]fault{}

@@ -50,7 +50,7 @@ func mariadbColumns(db *gorm.DB, table string, info *tableInfo) error {
 		if r.Type == "datetime" || r.Type == "timestamp" {
 			r.Type += "(0)"
 		}
-		t, err := parseType(r.Type)
+		t, err := readType(r.Type)
 		if err != nil {
 			t = colType{text: r.Type}
 		}

@@ -183,6 +183,16 @@ func (s *Sink) unfilled(found *tableInfo) []string {
 	return out
 }
 
+// filled returns the type that decides how values are written: the table's own,
+// except where MariaDB keeps the author's under another name, JSON as LONGTEXT and
+// BOOLEAN as TINYINT.
+func (s *Sink) filled(c Column, have colType) colType {
+	if want, err := parseType(c.Type); err == nil && (want.family == famJSON || want.family == famBool) {
+		return want
+	}
+	return have
+}
+
 // adopt makes the schema that fills the table as found.
 func (s *Sink) adopt(found *tableInfo) (*schema, error) {
 	out := &schema{tail: s.dialect.conflict(found.otherKeys)}
@@ -193,7 +203,7 @@ func (s *Sink) adopt(found *tableInfo) (*schema, error) {
 			return nil, fmt.Errorf("column %s: %w", c.Name, err)
 		}
 		have := found.column(c.Name)
-		out.columns = append(out.columns, target{c.Name, get, have.typ, have.nullable && c.nullable()})
+		out.columns = append(out.columns, target{c.Name, get, s.filled(c, have.typ), have.nullable && c.nullable()})
 		names = append(names, s.dialect.quote(c.Name))
 	}
 	out.insert = "INSERT INTO " + s.dialect.quote(s.cfg.Options.Table) + " (" + strings.Join(names, ", ") + ") VALUES "

@@ -146,7 +146,7 @@ func (d sqliteFile) describe(ctx context.Context, db *gorm.DB, table string) (*t
 	}
 	info := &tableInfo{}
 	for _, r := range rows {
-		t, err := parseType(r.Type)
+		t, err := readType(r.Type)
 		if err != nil {
 			t = colType{text: r.Type}
 		}

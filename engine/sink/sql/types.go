@@ -42,9 +42,18 @@ func (t colType) String() string { return t.text }
 
 var typePattern = regexp.MustCompile(`^([a-z_ ]+?)\s*(?:\(\s*([^)]*?)\s*\))?\s*(unsigned)?(?:\s+(?:zerofill|character set \S+|collate \S+|/\*.*\*/))*$`)
 
-// parseType reads a type as authors write it in `type:`, as information_schema
-// shows it in COLUMN_TYPE, or as SQLite keeps it.
+// parseType reads a type as authors write it in `type:`.
 func parseType(text string) (colType, error) {
+	t, err := readType(text)
+	if err != nil {
+		return t, err
+	}
+	return t, t.check()
+}
+
+// readType reads a type as a database shows it, within whatever limits that has:
+// COLUMN_TYPE of information_schema, or the type that SQLite keeps.
+func readType(text string) (colType, error) {
 	m := typePattern.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
 	if m == nil {
 		return colType{text: text}, fmt.Errorf("%q is no type that the sink knows", text)
@@ -60,7 +69,7 @@ func parseType(text string) (colType, error) {
 	if !ok {
 		return t, fmt.Errorf("%q is no type that the sink knows", text)
 	}
-	return t, t.check()
+	return t, nil
 }
 
 func arg(args []int, i, missing int) int {

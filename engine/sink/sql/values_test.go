@@ -67,6 +67,8 @@ func TestValuesKeepPrecision(t *testing.T) {
 		{"t", event.String("2026-03-01T14:00:00.123+02:00"), "2026-03-01 12:00:00.123"},
 		{"y", event.Bool(false), "0"},
 		{"j", event.JSON(`{"a":[1,2.50,"x'\\y"]}`), `{"a":[1,2.50,"x'\\y"]}`},
+		{"j", event.String("a\"b"), `"a\"b"`},
+		{"j", event.Decimal("1.10"), "1.10"},
 		{"v", event.Float(1.25), "1.25"},
 		{"s", event.Decimal("1.10"), "1.10"},
 		{"s", event.Null, ""},
@@ -239,6 +241,7 @@ func TestBadValues(t *testing.T) {
 		{"t", event.Time(1 << 50), "out_of_range"},
 		{"t", event.Bool(true), "wrong_type"},
 		{"b", event.Int(1), "wrong_type"},
+		{"y", event.Int(2), "out_of_range"},
 	}
 	onBoth(t, func(t *testing.T, st *store) {
 		s := st.typed(t)
