@@ -1,0 +1,27 @@
+package selecttransform_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/node/transformtest"
+	selecttransform "github.com/millrace/millrace/engine/transform/selectx"
+)
+
+func TestConformance(t *testing.T) {
+	cases, err := transformtest.Load(filepath.Join("testdata", "cases.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	transformtest.Run(t, transformtest.Suite{
+		Open: func(nodeID string, options map[string]any) (node.Transform, error) {
+			opts := selecttransform.Type.NewConfig().(*selecttransform.Options)
+			if err := transformtest.Decode(options, opts); err != nil {
+				return nil, err
+			}
+			return selecttransform.New(nodeID, opts)
+		},
+		Cases: cases,
+	})
+}
