@@ -17,11 +17,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// Unreadable is the code of a file that could not be read: nothing is known about
+// the pipeline.
+const Unreadable = "unreadable"
+
 // Load reads the pipeline file at path; see [Parse].
 func Load(path string, cat *Catalog, env func(string) (string, bool)) (*Pipeline, []Diagnostic) {
 	data, err := readFile(path)
 	if err != nil {
-		return nil, []Diagnostic{{Severity: Error, File: path, Code: "unreadable", Message: reason(err)}}
+		return nil, []Diagnostic{{Severity: Error, File: path, Code: Unreadable, Message: reason(err)}}
 	}
 	return Parse(path, data, cat, env)
 }

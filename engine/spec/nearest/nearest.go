@@ -14,8 +14,9 @@ const maxWord = 64
 func Of(word string, candidates []string) string {
 	best, bestDistance := "", maxWord
 	for _, c := range candidates {
-		limit := max(1, max(len(word), len(c))/3)
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); d <= limit && d < bestDistance {
+		longer := max(len(word), len(c))
+		d := distance(strings.ToLower(word), strings.ToLower(c))
+		if d <= max(1, longer/3) && d < min(longer, bestDistance) {
 			best, bestDistance = c, d
 		}
 	}

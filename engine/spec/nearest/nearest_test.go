@@ -15,6 +15,7 @@ func TestOf(t *testing.T) {
 		{"two differences in eight letters", "idenitty", "identity"},
 		{"nothing near", "colour", ""},
 		{"a short word allows one difference", "ib", "id"},
+		{"a word of one letter has no neighbour", "x", ""},
 		{"the empty word has no neighbour", "", ""},
 		{"very long words are not compared", strings.Repeat("q", 1000), ""},
 	} {
