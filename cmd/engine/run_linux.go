@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/engine/runtime"
+	"github.com/millrace/millrace/engine/spec"
+)
+
+func init() { commands = append(commands, newRunCmd) }
+
+type runFlags struct {
+	listen, id, logLevel string
+}
+
+// newRunCmd returns `engine run`.
+func newRunCmd() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Run a pipeline until it is stopped",
+		Long: `Run reads a pipeline file, opens its servers (or their embedded stand-ins), and
+moves events until it is stopped. The first SIGTERM or Ctrl-C drains: what has
+been taken is finished and committed. A second one stops at once; nothing
+acknowledged is lost then either.`,
+		Example: `  engine run pipelines/charts.yaml
+  AMQP_URLS=amqp://plant:secret@linux1:5672/ REDIS_URL=redis://localhost:6379/0 \
+  DB_DSN='millrace:secret@tcp(localhost:3306)/plant' engine run pipelines/charts.yaml`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPipeline(cmd.Context(), args[0], f, cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "`host:port` of the page and the API")
+	cmd.Flags().StringVar(&f.id, "id", "", "`name` of this engine among several (default: the host's name)")
+	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "least `level` that is logged: debug, info, warn, error")
+	return cmd
+}
+
+func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) error {
+	logger, err := newLogger(out, f.logLevel)
+	if err != nil {
+		return err
+	}
+	p, pl, err := loadPlan(file, out)
+	if err != nil {
+		return err
+	}
+	e, err := runtime.New(runtime.Config{
+		Pipeline: p, Plan: pl, EngineID: f.id, Listen: f.listen, Version: version(), Logger: logger,
+		OnListening: func(addr string) { banner(out, p, addr) },
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop() // from here on a second signal ends the process at once
+		logger.Info("draining; a second signal stops at once")
+	}()
+	return e.Run(ctx)
+}
+
+// newLogger writes text to a terminal and JSON elsewhere.
+func newLogger(out io.Writer, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	if f, ok := out.(*os.File); ok && isTerminal(f) {
+		return slog.New(slog.NewTextHandler(out, opts)), nil
+	}
+	return slog.New(slog.NewJSONHandler(out, opts)), nil
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func banner(out io.Writer, p *spec.Pipeline, addr string) {
+	fmt.Fprintf(out, "\n  Millrace runs pipeline %q\n  page     http://%s/\n  health   http://%s/readyz\n", p.Name, addr, addr)
+	if embedded := runtime.EmbeddedParts(p); len(embedded) > 0 {
+		fmt.Fprintf(out, "  embedded %v: in this process, gone when it ends\n", embedded)
+	}
+	fmt.Fprintln(out)
+}
+

@@ -1,0 +1,201 @@
+// Package runtime runs one pipeline: it opens the servers that the pipeline names
+// (or their embedded stand-ins), starts what the plan lists, downstream first,
+// and ends it upstream first. It is the only package that knows every part; it
+// handles no event itself.
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/engine/lifecycle"
+	"github.com/millrace/millrace/engine/live"
+	"github.com/millrace/millrace/engine/metrics"
+	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/pluginhost"
+	"github.com/millrace/millrace/engine/spec"
+	"github.com/millrace/millrace/engine/stream"
+)
+
+// Generation names the readers of a pipeline's live run.
+const Generation = "live"
+
+// Config describes one run of a pipeline.
+type Config struct {
+	Pipeline *spec.Pipeline
+	Plan     *plan.Plan
+	EngineID string // names this engine among several; default the host's name
+	Listen   string // host:port of the HTTP server; default 127.0.0.1:8080
+	Version  string
+	Logger   *slog.Logger
+
+	// OnListening is called once, with the address that the HTTP server listens on.
+	OnListening func(addr string)
+}
+
+// Engine is one run of a pipeline. Create it with [New] and call Run once.
+type Engine struct {
+	Config
+	log      *stream.Log
+	hub      *live.Hub
+	host     *pluginhost.Host
+	recorder *metrics.Recorder
+	embedded *embeddedServers
+	sinks    []*sinkRun
+	stages   []*stageRun
+	sources  []*sourceRun
+	phase    phase
+	fatal    chan error // capacity 1: the first reason to stop
+	closers  []func() error
+}
+
+// New returns an engine that is ready to run; it starts nothing.
+func New(c Config) (*Engine, error) {
+	if c.EngineID == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("engine id: %w", err)
+		}
+		c.EngineID = name
+	}
+	return &Engine{Config: c, recorder: metrics.New(), fatal: make(chan error, 1)}, nil
+}
+
+// Run runs the pipeline until ctx ends, then drains: sources first, then stages,
+// then sinks. It returns nil after a clean drain, and otherwise the reason why the
+// pipeline could not go on. When it returns nothing that it started is left.
+func (e *Engine) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, e.close()) }()
+	unlock, err := lock(e.Pipeline.Name, e.EngineID)
+	if err != nil {
+		return err
+	}
+	e.closers = append(e.closers, unlock)
+	stopped, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go e.stopOnFatal(stopped, stop)
+
+	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer endBackground()
+	var services errgroup.Group
+	if err := e.open(stopped, background, &services); err != nil {
+		endBackground()
+		return errors.Join(cause(stopped, err), services.Wait())
+	}
+	e.phase.set("")
+	e.runAll(stopped)
+	endBackground()
+	return errors.Join(cause(stopped, nil), services.Wait())
+}
+
+// cause returns why the run stopped: the fatal error if there is one, else err
+// unless it only says that ctx ended.
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil && !errors.Is(c, context.Canceled) {
+		return c
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (e *Engine) stopOnFatal(ctx context.Context, stop context.CancelCauseFunc) {
+	select {
+	case err := <-e.fatal:
+		e.Logger.Error("pipeline stops", "reason", err)
+		stop(err)
+	case <-ctx.Done():
+	}
+}
+
+// fail stops the pipeline; the first reason counts.
+func (e *Engine) fail(err error) {
+	select {
+	case e.fatal <- err:
+	default:
+	}
+}
+
+// runAll runs everything until ctx ends, and ends it upstream first.
+func (e *Engine) runAll(ctx context.Context) {
+	afterSources, endStages := context.WithCancel(context.WithoutCancel(ctx))
+	afterStages, endSinks := context.WithCancel(context.WithoutCancel(ctx))
+	var sources, stages, sinks sync.WaitGroup
+	for _, s := range e.sinks {
+		sinks.Go(func() { e.keep(afterStages, "sink:"+s.plan.ID, s.run) })
+	}
+	for _, s := range e.stages {
+		stages.Go(func() { e.keep(afterSources, "stage:"+s.plan.ID, s.run) })
+	}
+	for _, s := range e.sources {
+		sources.Go(func() { e.keep(ctx, "source:"+s.node.ID, s.run) })
+	}
+	sources.Wait()
+	endStages()
+	stages.Wait()
+	endSinks()
+	sinks.Wait()
+}
+
+// Pauses before a part that ended with an error is started again.
+const restartPause = 2 * time.Second
+
+// keep runs one part under its lease until ctx ends. A part whose lease is lost,
+// or which fails, is started again once the lease is held anew.
+func (e *Engine) keep(ctx context.Context, name string, run func(ctx context.Context, lease *stream.Lease) error) {
+	for ctx.Err() == nil {
+		e.recorder.Held(name, "", -1, errors.New("waiting for the lease, which another engine holds"))
+		lease, err := e.log.Acquire(ctx, name)
+		if err != nil {
+			if ctx.Err() == nil {
+				e.recorder.Held(name, "", -1, err)
+				e.Logger.Error("cannot acquire lease", "lease", name, "error", err)
+				lifecycle.Sleep(ctx, restartPause)
+			}
+			continue
+		}
+		e.recorder.Held(name, "", -1, nil)
+		if err := e.runUnder(ctx, lease, run); err != nil && ctx.Err() == nil {
+			e.recorder.Held(name, "", -1, err)
+			e.Logger.Error("part ended, starting it again", "part", name, "class", node.ClassOf(err).String(), "error", err)
+			lifecycle.Sleep(ctx, restartPause)
+		}
+	}
+}
+
+// runUnder runs one part until it ends, ctx ends or the lease is lost.
+func (e *Engine) runUnder(ctx context.Context, lease *stream.Lease, run func(context.Context, *stream.Lease) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-lease.Lost():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := run(ctx, lease)
+	release, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	if rerr := lease.Release(release); rerr != nil {
+		e.Logger.Debug("lease not released, it will expire", "error", rerr)
+	}
+	return err
+}
+
+func (e *Engine) close() error {
+	var errs []error
+	for i := len(e.closers) - 1; i >= 0; i-- {
+		errs = append(errs, e.closers[i]())
+	}
+	return errors.Join(errs...)
+}

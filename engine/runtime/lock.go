@@ -1,0 +1,30 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// lock refuses a second run of the same engine id on the same pipeline on this
+// machine by accident: the newer would take every lease from the older. The lock
+// goes with the process, also when it is killed.
+func lock(pipeline, engineID string) (unlock func() error, err error) {
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	path := filepath.Join(dir, fmt.Sprintf("millrace-%d-%s-%s.lock", os.Getuid(), pipeline, filepath.Base(engineID)))
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock file: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		err = fmt.Errorf("pipeline %q already runs here as engine %q (lock file %s); stop it, or give this one another --id: %w",
+			pipeline, engineID, path, err)
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil
+}

@@ -1,0 +1,96 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/engine/lifecycle"
+	"github.com/millrace/millrace/engine/metrics"
+	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/spec"
+	"github.com/millrace/millrace/engine/stream"
+)
+
+// open opens everything that the plan needs, the HTTP server first so that the page
+// can say what is being waited for. Services live until background ends.
+func (e *Engine) open(ctx, background context.Context, services *errgroup.Group) error {
+	e.phase.set("starting")
+	steps := []struct {
+		what string
+		do   func(ctx context.Context) error
+	}{
+		{"starting embedded servers", e.openEmbedded},
+		{"waiting for the log", e.openLog},
+		{"opening the live page", func(ctx context.Context) error { return e.openHTTP(ctx, background, services) }},
+		{"starting plugins", e.openStages},
+		{"waiting for the sinks", e.openSinks},
+		{"opening sources", e.openSources},
+	}
+	for _, s := range steps {
+		e.phase.set(s.what)
+		start := time.Now()
+		if err := s.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.what, err)
+		}
+		e.Logger.Debug(s.what, "took", time.Since(start))
+	}
+	services.Go(func() error { return e.embedded.feed(background, e.Logger) })
+	services.Go(func() error { return e.log.Run(background) })
+	return nil
+}
+
+// patiently calls f until it does anything else than meet a server that is away.
+func (e *Engine) patiently(ctx context.Context, what string, f func() error) error {
+	pause := 100 * time.Millisecond
+	for {
+		err := f()
+		if err == nil || node.ClassOf(err) != node.Away {
+			return err
+		}
+		e.phase.set(fmt.Sprintf("%s: %v", what, err))
+		e.Logger.Warn("server is away, trying again", "what", what, "pause", pause, "error", err)
+		if !lifecycle.Sleep(ctx, pause) {
+			return errors.Join(ctx.Err(), err)
+		}
+		pause = min(2*pause, 5*time.Second)
+	}
+}
+
+func (e *Engine) openLog(ctx context.Context) error {
+	p := e.Pipeline
+	url := e.logURL()
+	cfg := stream.Config{
+		URL: url, Pipeline: p.Name, EngineID: e.EngineID, Lanes: p.Lanes, Strict: p.Durability == spec.Strict,
+		MaxBytes: int64(p.Log.MaxBytes), Retention: p.Log.Retention, RetentionBytes: int64(p.Log.RetentionBytes),
+		IdentityWindow: p.Log.IdentityWindow, Logger: e.Logger.With("part", "log"), OnFatal: e.fail,
+	}
+	log, err := stream.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	e.log = log
+	e.closers = append(e.closers, log.Close)
+	e.recorder.WatchLog(e.logStats)
+	names := make([]string, 0, len(e.Plan.Streams))
+	for _, s := range e.Plan.Streams {
+		names = append(names, s.Name)
+	}
+	return log.EnsureStreams(ctx, names)
+}
+
+func (e *Engine) logStats() metrics.LogStats {
+	s := e.log.Stats()
+	out := metrics.LogStats{
+		Bytes: s.Bytes, MaxBytes: s.MaxBytes, HoursLeft: s.HoursLeft, DeadLetters: s.DeadLetters, DeadLetterBytes: s.DeadBytes,
+	}
+	for _, r := range s.Readers {
+		out.Readers = append(out.Readers, metrics.ReaderLag{
+			Reader: r.Reader, Stream: r.Stream, Lane: r.Lane, Events: r.Events, Seconds: r.Seconds, Position: r.Position,
+		})
+	}
+	return out
+}

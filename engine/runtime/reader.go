@@ -1,0 +1,98 @@
+package runtime
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/live"
+	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/spec"
+	"github.com/millrace/millrace/engine/stage"
+	"github.com/millrace/millrace/engine/stream"
+)
+
+// leased is the log as one part sees it, under that part's lease.
+type leased struct {
+	log   *stream.Log
+	lease *stream.Lease
+}
+
+func (l leased) Append(ctx context.Context, r stream.AppendRequest) (event.Position, error) {
+	return l.log.Append(ctx, l.lease, r)
+}
+
+func (l leased) StoreDeadLetters(ctx context.Context, letters []stream.DeadLetter) error {
+	return l.log.StoreDeadLetters(ctx, l.lease, letters)
+}
+
+func (l leased) LoadState(ctx context.Context, node string, keys []string) (map[string][]byte, error) {
+	return l.log.LoadState(ctx, node, keys)
+}
+
+// liveLog is the log as the live hub reads it.
+type liveLog struct{ *stream.Log }
+
+func (l liveLog) ReadFrames(ctx context.Context, s string, lane int, after event.Position, maxFrames int, block time.Duration) ([]live.Entry, error) {
+	entries, err := l.Log.ReadFrames(ctx, s, lane, after, maxFrames, block)
+	out := make([]live.Entry, len(entries))
+	for i, e := range entries {
+		out[i] = live.Entry{At: e.At, Frame: e.Frame}
+	}
+	return out, err
+}
+
+// readerName names the position that a stage or sink keeps in the log.
+func readerName(id string) string { return id + "@" + Generation }
+
+// readers opens a subscriber for every lane of the streams. start gives the
+// position to begin after; nil begins at the log's own.
+func (e *Engine) readers(ctx context.Context, lease *stream.Lease, id string, streams []string, start startFunc, onStop func(error)) ([]stage.Reader, error) {
+	var list []stage.Reader
+	for _, s := range streams {
+		for lane := range e.log.Lanes() {
+			at, err := start(ctx, s, lane)
+			if err != nil {
+				return nil, err
+			}
+			sub, err := stream.NewLaneSubscriber(stream.SubscriberConfig{
+				Log: e.log, Lease: lease, Reader: readerName(id), Stream: s, Lane: lane, Start: at,
+				MaxEvents: e.Pipeline.Unit.MaxEvents, MaxBytes: int(e.Pipeline.Unit.MaxBytes),
+				Logger: e.Logger.With("reader", id), OnStop: onStop,
+			})
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, stage.Reader{Stream: s, Lane: lane, Topic: stream.TopicOf(s, lane), Subscriber: sub})
+		}
+	}
+	return list, nil
+}
+
+// startFunc returns the position after which a reader begins in one lane.
+type startFunc func(ctx context.Context, stream string, lane int) (event.Position, error)
+
+// fromLog begins where the reader's position in the log says.
+func (e *Engine) fromLog(id string) startFunc {
+	return func(ctx context.Context, s string, lane int) (event.Position, error) {
+		return e.log.Position(ctx, readerName(id), s, lane)
+	}
+}
+
+// streamsOf lists the streams that edges name, each once, in order.
+func streamsOf(edges []plan.Edge) []string {
+	var names []string
+	for _, edge := range edges {
+		if edge.Stream != "" && !slices.Contains(names, edge.Stream) {
+			names = append(names, edge.Stream)
+		}
+	}
+	return names
+}
+
+func policyOf(r spec.Retry) stage.RetryPolicy {
+	return stage.RetryPolicy{
+		Max: r.Max, Initial: r.Backoff.Initial, Cap: r.Backoff.Max, Multiplier: r.Backoff.Multiplier, Jitter: r.Backoff.Jitter,
+	}
+}

@@ -1,0 +1,114 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/expr"
+	"github.com/millrace/millrace/engine/ingest"
+	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/source/amqp"
+	"github.com/millrace/millrace/engine/source/stock"
+	"github.com/millrace/millrace/engine/spec"
+	"github.com/millrace/millrace/engine/stream"
+)
+
+// sourceRun is one source of the plan, open.
+type sourceRun struct {
+	engine   *Engine
+	node     *spec.Node
+	source   node.Source
+	identify ingest.Identify
+	key      func(m *node.Message, ev *event.Event) (string, error)
+}
+
+func (e *Engine) openSources(context.Context) error {
+	for _, id := range e.Plan.Ingests {
+		run := &sourceRun{engine: e, node: e.Pipeline.Node(id)}
+		if err := run.open(); err != nil {
+			return fmt.Errorf("source %q: %w", id, err)
+		}
+		e.closers = append(e.closers, run.source.Close)
+		e.sources = append(e.sources, run)
+	}
+	return nil
+}
+
+func (r *sourceRun) open() (err error) {
+	var identity string
+	switch opts := r.node.With.(type) {
+	case *amqp.Options:
+		identity = opts.Identity
+		r.source, err = r.openAMQP(opts)
+	case *stock.RedisOptions:
+		identity = opts.Identity
+		r.source, err = stock.RedisStream(stock.RedisConfig{
+			RedisOptions: *opts, URL: r.engine.address(opts.Connection), Name: r.name(), Log: r.engine.Logger,
+		})
+	default:
+		err = fmt.Errorf("no source is built for options of type %T", opts)
+	}
+	if err != nil {
+		return err
+	}
+	if identity != "" {
+		program, err := expr.CompileIdentity(identity)
+		if err != nil {
+			return err
+		}
+		r.identify = program.Identity
+	}
+	return r.compileKey()
+}
+
+func (r *sourceRun) compileKey() error {
+	if r.node.Key == "" {
+		return nil
+	}
+	program, err := expr.Compile(r.node.Key)
+	if err != nil {
+		return err
+	}
+	r.key = func(_ *node.Message, ev *event.Event) (string, error) { return program.EvalString(ev) }
+	return nil
+}
+
+func (r *sourceRun) name() string { return r.engine.Pipeline.Name + "." + r.node.ID }
+
+func (r *sourceRun) openAMQP(opts *amqp.Options) (node.Source, error) {
+	conn := r.engine.Pipeline.Connections[opts.Connection]
+	if conn.Embedded() {
+		return r.engine.embedded.queues.Source(opts.Queue), nil
+	}
+	cfg := amqp.Config{
+		Options: *opts, URLs: strings.Split(conn.Address().Reveal(), ","), Name: r.name(), Log: r.engine.Logger.With("source", r.node.ID),
+	}
+	if opts.Driver == amqp.DriverStock {
+		return stock.AMQP(cfg)
+	}
+	return amqp.New(cfg)
+}
+
+// address returns the URL of a connection; the embedded log's if it is embedded.
+func (e *Engine) address(connection string) string {
+	if c := e.Pipeline.Connections[connection]; !c.Embedded() {
+		return c.Address().Reveal()
+	}
+	return e.logURL()
+}
+
+// run ingests under lease until ctx ends.
+func (r *sourceRun) run(ctx context.Context, lease *stream.Lease) error {
+	e := r.engine
+	in, err := ingest.New(ingest.Config{
+		Pipeline: e.Pipeline.Name, Node: r.node.ID, Source: r.source, Log: leased{e.log, lease}, Lanes: e.Plan.Lanes,
+		Incarnation: e.log.Incarnation(), Identify: r.identify, Key: r.key, Compression: e.compression(),
+		Observer: e.recorder, Logger: e.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	return in.Run(ctx)
+}

@@ -1,0 +1,108 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/expr"
+	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/pluginhost"
+	"github.com/millrace/millrace/engine/spec"
+	"github.com/millrace/millrace/engine/stage"
+	"github.com/millrace/millrace/engine/stream"
+	csvtransform "github.com/millrace/millrace/engine/transform/csv"
+	exprtransform "github.com/millrace/millrace/engine/transform/expr"
+	jsontransform "github.com/millrace/millrace/engine/transform/json"
+	selecttransform "github.com/millrace/millrace/engine/transform/selectx"
+)
+
+// stageRun is one transform stage of the plan, its nodes built.
+type stageRun struct {
+	engine *Engine
+	plan   plan.Stage
+	nodes  []stage.ChainNode
+}
+
+func (e *Engine) openStages(ctx context.Context) error {
+	e.host = pluginhost.New(pluginhost.Config{Dir: e.Pipeline.Plugins.Dir, Logger: e.Logger.With("part", "plugins")})
+	for _, s := range e.Plan.Stages {
+		run := &stageRun{engine: e, plan: s}
+		for _, n := range s.Nodes {
+			built, err := e.chainNode(ctx, n)
+			if err != nil {
+				return fmt.Errorf("node %q: %w", n.ID, err)
+			}
+			run.nodes = append(run.nodes, built)
+		}
+		for _, name := range s.Inputs {
+			if err := e.log.RegisterReader(ctx, readerName(s.ID), name, false); err != nil {
+				return err
+			}
+		}
+		e.stages = append(e.stages, run)
+	}
+	return nil
+}
+
+func (e *Engine) chainNode(ctx context.Context, n plan.StageNode) (stage.ChainNode, error) {
+	built := stage.ChainNode{ID: n.ID, Edges: n.Edges, Stream: n.Stream, Retry: policyOf(n.Spec.Retry)}
+	if n.Key != "" {
+		key, err := expr.Compile(n.Key)
+		if err != nil {
+			return built, err
+		}
+		built.Key = key
+	}
+	var err error
+	if n.Spec.Plugin != "" {
+		plugin, err := e.host.Start(ctx, pluginhost.NodeConfig{Node: n.ID, Pipeline: e.Pipeline.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: e.Plan.Lanes})
+		if err != nil {
+			return built, err
+		}
+		built.Transform, built.Plugin = plugin, plugin.Binary().String
+	} else if built.Transform, err = builtinTransform(n.Spec); err != nil {
+		return built, err
+	}
+	e.closers = append(e.closers, built.Transform.Close)
+	return built, nil
+}
+
+func builtinTransform(n *spec.Node) (node.Transform, error) {
+	switch opts := n.With.(type) {
+	case *jsontransform.Options:
+		return jsontransform.New(n.ID, opts)
+	case *csvtransform.Options:
+		return csvtransform.New(n.ID, opts)
+	case *exprtransform.Options:
+		return exprtransform.New(n.ID, opts)
+	case *selecttransform.Options:
+		return selecttransform.New(n.ID, opts)
+	default:
+		return nil, fmt.Errorf("no transform is built for options of type %T", opts)
+	}
+}
+
+// run reads, transforms and commits under lease until ctx ends.
+func (s *stageRun) run(ctx context.Context, lease *stream.Lease) error {
+	e := s.engine
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	readers, err := e.readers(ctx, lease, s.plan.ID, s.plan.Inputs, e.fromLog(s.plan.ID), func(err error) { stop(err) })
+	if err != nil {
+		return err
+	}
+	err = stage.RunTransforms(ctx, stage.TransformConfig{
+		Config: stage.Config{ID: s.plan.ID, Generation: Generation, Readers: readers, Observer: e.recorder, Logger: e.Logger},
+		Nodes:  s.nodes, Lanes: e.Plan.Lanes, Compression: e.compression(), States: leased{e.log, lease},
+	})
+	return cause(ctx, err)
+}
+
+func (e *Engine) compression() event.Compression {
+	if e.Pipeline.Log.Compression == "zstd" {
+		return event.Zstd
+	}
+	return event.None
+}
