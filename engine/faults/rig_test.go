@@ -40,6 +40,7 @@ nodes:
     plugin: scale@^1
     inputs: [readings]
     key: device
+    with: { convert: ["C->F"] }
   - id: rows
     sink: sql
     inputs: [celsius]
