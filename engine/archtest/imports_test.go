@@ -93,7 +93,7 @@ func TestImportArrowsPointOneWay(t *testing.T) {
 // implementation's tests import.
 func isSuite(path string) bool { return strings.HasSuffix(path, "test") }
 
-func TestPluginsDoNotImportEachOther(t *testing.T) {
+func TestNoPluginImportsAnother(t *testing.T) {
 	prefix := module + "/plugins/"
 	for _, s := range tree(t) {
 		from, ok := strings.CutPrefix(s.pkg, prefix)
