@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/expr-lang/expr/vm"
 
@@ -31,6 +30,7 @@ type state struct {
 	env map[string]any
 	ev  *event.Event
 
+	checked bool // the payload is valid JSON
 	decoded bool
 	doc     any
 }
@@ -38,12 +38,28 @@ type state struct {
 func newState(paths [][]string) *state {
 	st := &state{env: map[string]any{}}
 	st.env[payloadCall] = func() any { return numbers(st.document()) }
-	st.env[pathCall] = func(i any) any { return numbers(lookup(st.document(), paths[i.(int)])) }
+	st.env[pathCall] = func(i any) any { return st.member(paths[i.(int)]) }
 	return st
 }
 
 func (st *state) release() {
-	st.ev, st.doc, st.decoded = nil, nil, false
+	st.ev, st.doc, st.decoded, st.checked = nil, nil, false, false
+}
+
+// member looks a payload's member up without decoding the rest. Its panic ends
+// the VM's run as an error.
+func (st *state) member(path []string) any {
+	if !st.checked {
+		if err := checkJSON(st.ev.Payload); err != nil {
+			panic(err)
+		}
+		st.checked = true
+	}
+	v, err := valueOf(find(st.ev.Payload, path))
+	if err != nil {
+		panic(err)
+	}
+	return toAny(v)
 }
 
 // document decodes the payload once per evaluation. Its panic ends the VM's run
@@ -64,19 +80,27 @@ func decodeJSON(b []byte) (any, error) {
 	return numbers(doc), err
 }
 
+// checkJSON reports whether b is one JSON value of bearable size.
+func checkJSON(b []byte) error {
+	switch {
+	case len(b) > maxPayload:
+		return fmt.Errorf("payload has %d bytes, expressions look into %d at most", len(b), maxPayload)
+	case !json.Valid(b):
+		return errNotJSON
+	}
+	return nil
+}
+
 // decodeRaw decodes one JSON value and keeps numbers as their text.
 func decodeRaw(b []byte) (any, error) {
-	if len(b) > maxPayload {
-		return nil, fmt.Errorf("payload has %d bytes, expressions look into %d at most", len(b), maxPayload)
+	if err := checkJSON(b); err != nil {
+		return nil, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
 	var doc any
 	if err := dec.Decode(&doc); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotJSON, err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, errNotJSON
 	}
 	return doc, nil
 }
@@ -98,27 +122,10 @@ func numbers(doc any) any {
 	return doc
 }
 
-// lookup walks members by name; what is not there is nil.
-func lookup(doc any, path []string) any {
-	for _, name := range path {
-		m, ok := doc.(map[string]any)
-		if !ok {
-			return nil
-		}
-		doc = m[name]
-	}
-	return doc
-}
-
 // payloadValue reads one member of a raw payload, numbers exactly as written.
 func payloadValue(payload []byte, path []string) (event.Value, error) {
-	doc, err := decodeRaw(payload)
-	if err != nil {
+	if err := checkJSON(payload); err != nil {
 		return event.Null, err
 	}
-	doc = lookup(doc, path)
-	if n, ok := doc.(json.Number); ok {
-		return number(string(n)), nil
-	}
-	return fromAny(doc)
+	return valueOf(find(payload, path))
 }

@@ -42,6 +42,11 @@ type NodeType struct {
 	Reads  Content // what it needs from its inputs; sources: ignored
 	Writes Content // what it hands on; Any: what it read; sinks: ignored
 
+	// Expressions names the options, at the top of `with:`, that are expressions
+	// over one event; the pipeline reader compiles them, so that the options need
+	// not.
+	Expressions []string
+
 	// Connection is the kind of connection that `connection:` must name: "amqp",
 	// "redis", "sql", or "" for none.
 	Connection string

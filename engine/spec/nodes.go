@@ -168,6 +168,7 @@ func (c *checker) options(n *Node, path string) {
 	c.decode(given, reflect.ValueOf(config).Elem(), path, 0)
 	c.connection(n, path)
 	c.identity(config, path)
+	c.expressions(n, path)
 	c.checkers(config, path)
 }
 
@@ -261,6 +262,18 @@ func (c *checker) identity(config any, path string) {
 			_, err := expr.CompileIdentity(src)
 			return err
 		})
+	}
+}
+
+// expressions compiles the options that the node's type calls expressions.
+func (c *checker) expressions(n *Node, path string) {
+	for _, name := range n.Type.Expressions {
+		if text, ok := option(n.With, name); ok && text != "" {
+			c.compiled(join(path, name), name+": ", func(src string) error {
+				_, err := expr.Compile(src)
+				return err
+			})
+		}
 	}
 }
 

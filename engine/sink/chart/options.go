@@ -39,6 +39,8 @@ var Type = spec.NodeType{
 	Name:  "chart",
 	Doc:   "Draws records as moving charts on the live page and serves them at /api/v1/live.",
 	Reads: spec.Record,
+
+	Expressions: []string{"chart", "series", "value", "time", "unit"},
 	NewConfig: func() any {
 		return &Options{Value: "value", Window: DefaultWindow, MaxPoints: DefaultMaxPoints}
 	},
