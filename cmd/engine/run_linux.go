@@ -34,7 +34,8 @@ acknowledged is lost then either.`,
 		Example: `  engine run pipelines/charts.yaml
   AMQP_URLS=amqp://plant:secret@linux1:5672/ REDIS_URL=redis://localhost:6379/0 \
   DB_DSN='millrace:secret@tcp(localhost:3306)/plant' engine run pipelines/charts.yaml`,
-		Args: cobra.ExactArgs(1),
+		Args:              usage(cobra.ExactArgs(1)),
+		ValidArgsFunction: pipelineFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runPipeline(cmd.Context(), args[0], f, cmd.ErrOrStderr())
 		},

@@ -6,6 +6,7 @@ import (
 	"github.com/millrace/millrace/engine/sink/chart"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
 	"github.com/millrace/millrace/engine/source/amqp"
+	"github.com/millrace/millrace/engine/source/stock"
 	"github.com/millrace/millrace/engine/spec"
 	csvtransform "github.com/millrace/millrace/engine/transform/csv"
 	exprtransform "github.com/millrace/millrace/engine/transform/expr"
@@ -16,7 +17,7 @@ import (
 // Builtin returns the built-in node types.
 func Builtin() *spec.Catalog {
 	return spec.NewCatalog(
-		amqp.Type,
+		amqp.Type, stock.RedisType,
 		jsontransform.Type, csvtransform.Type, exprtransform.Type, selecttransform.Type,
 		sqlsink.Type, chart.Type,
 	)
