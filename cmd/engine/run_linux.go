@@ -97,4 +97,3 @@ func banner(out io.Writer, p *spec.Pipeline, addr string) {
 	}
 	fmt.Fprintln(out)
 }
-
