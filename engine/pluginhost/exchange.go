@@ -211,9 +211,10 @@ func (x *exchange) rejects(rejects []*pluginv1.Reject, end int) error {
 			return broken("a reject of event %d among answers to %d..%d", r.Event, x.answered, end-1)
 		}
 		result := &x.results[r.Event]
-		result.Rejects = append(result.Rejects, node.Reject{
-			Record: int(r.Record), Code: clip(r.Code, 100), Text: clip(r.Text, 4000),
-		})
+		reject := node.Reject{Record: int(r.Record), Code: r.Code[:min(len(r.Code), 100)], Text: r.Text[:min(len(r.Text), 4000)]}
+		defaultTo(&reject.Code, "rejected")
+		defaultTo(&reject.Text, "the plugin gives no reason")
+		result.Rejects = append(result.Rejects, reject)
 	}
 	return nil
 }

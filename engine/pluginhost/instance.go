@@ -38,16 +38,14 @@ type instance struct {
 // launch starts a process of bin and configures it. When it returns an error
 // nothing is left of the process.
 func launch(ctx context.Context, cfg Config, node NodeConfig, bin Binary) (*instance, error) {
-	hash, err := hashOf(bin.Path)
+	proc, err := newProcess(bin.Path)
 	if err != nil {
 		return nil, err
 	}
-	if hash != bin.Hash {
-		return nil, fmt.Errorf("%s has changed: SHA-256 is %s, was %s", bin.Path, hash[:8], bin.Hash[:8])
-	}
-	inst := &instance{cfg: cfg, name: bin.Name + "@" + bin.Version, gone: make(chan struct{})}
+	inst := &instance{cfg: cfg, name: bin.Name + "@" + bin.Version, proc: proc, gone: make(chan struct{})}
 	inst.log = cfg.Logger.With("plugin", inst.name, "node", node.Node)
-	inst.client = plugin.NewClient(inst.clientConfig(bin, cfg.environment(node.Workers)))
+	inst.client = plugin.NewClient(inst.clientConfig(cfg.environment(node.Workers)))
+	inst.logs.Go(func() { copyLog(proc.stderr, inst.log) })
 	if err := inst.begin(ctx, node, bin); err != nil {
 		if end := inst.exitStatus(); end != "" {
 			err = fmt.Errorf("%w (the process ended: %s)", err, end)
@@ -59,7 +57,7 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, bin Binary) (*inst
 	return inst, nil
 }
 
-func (inst *instance) clientConfig(bin Binary, env []string) *plugin.ClientConfig {
+func (inst *instance) clientConfig(env []string) *plugin.ClientConfig {
 	return &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  pluginv1.ProtocolVersion,
@@ -77,13 +75,8 @@ func (inst *instance) clientConfig(bin Binary, env []string) *plugin.ClientConfi
 		UnixSocketConfig: &plugin.UnixSocketConfig{},
 		GRPCDialOptions:  dialOptions(),
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
-			proc, err := newProcess(bin.Path, append(env, cmd.Env...))
-			if err != nil {
-				return nil, err
-			}
-			inst.proc = proc
-			inst.logs.Go(func() { copyLog(proc.stderr, inst.log) })
-			return proc, nil
+			inst.proc.cmd.Env = append(env, cmd.Env...)
+			return inst.proc, nil
 		},
 	}
 }
@@ -220,7 +213,7 @@ func (inst *instance) configure(ctx context.Context, node NodeConfig) error {
 // watch gives the instance up when its process ends.
 func (inst *instance) watch() {
 	<-inst.proc.done
-	inst.giveUp(fmt.Errorf("the process ended: %s", inst.proc.end()))
+	inst.giveUp(fmt.Errorf("the process ended: %s", inst.proc.fate()))
 }
 
 // giveUp keeps the first reason, and ends the process.
@@ -253,39 +246,32 @@ func (inst *instance) autopsy(err error) {
 	select {
 	case <-inst.gone:
 	case <-inst.proc.done:
-		inst.giveUp(fmt.Errorf("the process ended: %s", inst.proc.end()))
+		inst.giveUp(fmt.Errorf("the process ended: %s", inst.proc.fate()))
 	case <-pause.C:
 		inst.giveUp(err)
 	}
 }
 
 func (inst *instance) kill() {
-	if inst.proc != nil {
-		_ = inst.proc.Kill(context.Background()) // never fails
-	}
+	_ = inst.proc.Kill(context.Background()) // never fails
 }
 
 // exitStatus returns how the process ended, "" if it runs or never did.
 func (inst *instance) exitStatus() string {
-	if inst.proc == nil {
-		return ""
-	}
 	pause := time.NewTimer(endGrace)
 	defer pause.Stop()
 	select {
 	case <-inst.proc.done:
 	case <-pause.C:
 	}
-	return inst.proc.end()
+	return inst.proc.fate()
 }
 
 // bury ends the process, if it still runs, and frees all that go-plugin holds.
 func (inst *instance) bury() {
 	inst.kill()
 	inst.client.Kill()
-	if inst.proc != nil {
-		<-inst.proc.done
-	}
+	inst.proc.release()
 	inst.logs.Wait()
 }
 

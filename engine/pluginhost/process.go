@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
@@ -23,9 +25,11 @@ type process struct {
 	stderr *os.File
 	theirs []*os.File // the plugin's ends, closed here after the start
 
-	kill sync.Once
-	done chan struct{} // closed when the process has ended and err is set
-	err  error
+	once   sync.Once
+	pid    atomic.Int64 // 0 until started
+	killed atomic.Bool
+	done   chan struct{} // closed when the process has ended and err is set
+	err    error
 }
 
 var _ runner.Runner = (*process)(nil)
@@ -34,9 +38,8 @@ var _ runner.Runner = (*process)(nil)
 // grandchild might hold the pipe open for ever.
 const pipeGrace = 200 * time.Millisecond
 
-func newProcess(path string, env []string) (*process, error) {
+func newProcess(path string) (*process, error) {
 	p := &process{cmd: exec.Command(path), done: make(chan struct{})}
-	p.cmd.Env = env
 	p.cmd.Dir = os.TempDir()
 	p.cmd.SysProcAttr = ownGroup()
 	var files [6]*os.File
@@ -64,30 +67,55 @@ func closeAll(files []*os.File) {
 
 // Start starts the process and the goroutine that waits for its end.
 func (p *process) Start(context.Context) error {
+	err := errNotStarted
+	p.once.Do(func() { err = p.start() })
+	return err
+}
+
+var errNotStarted = errors.New("the process was given up before its start")
+
+func (p *process) start() error {
 	err := p.cmd.Start()
 	closeAll(p.theirs)
 	if err != nil {
+		p.end(err)
 		closeAll([]*os.File{p.stdin, p.stdout, p.stderr})
-		p.err = err
-		close(p.done)
 		return err
+	}
+	p.pid.Store(int64(p.cmd.Process.Pid))
+	if p.killed.Load() {
+		killGroup(p.cmd.Process.Pid)
 	}
 	go p.wait()
 	return nil
 }
 
+// release waits for the end; a process that was never started never will be.
+func (p *process) release() {
+	p.once.Do(func() {
+		closeAll(append(p.theirs, p.stdin, p.stdout, p.stderr))
+		p.end(errNotStarted)
+	})
+	<-p.done
+}
+
+func (p *process) end(err error) {
+	p.err = err
+	close(p.done)
+}
+
 func (p *process) wait() {
-	p.err = p.cmd.Wait()
-	killGroup(p.cmd.Process.Pid) // what it may have started
+	err := p.cmd.Wait()
+	killGroup(int(p.pid.Load())) // what it may have started
 	limit := time.Now().Add(pipeGrace)
 	_ = p.stdout.SetReadDeadline(limit) // a pipe has deadlines; if not, reads end with the pipe
 	_ = p.stderr.SetReadDeadline(limit)
 	_ = p.stdin.Close()
-	close(p.done)
+	p.end(err)
 }
 
-// end returns why the process ended, "" while it runs.
-func (p *process) end() string {
+// fate returns how the process ended, "" while it runs.
+func (p *process) fate() string {
 	select {
 	case <-p.done:
 	default:
@@ -101,16 +129,14 @@ func (p *process) end() string {
 
 // Kill ends the process and all of its group at once, also a stopped one.
 func (p *process) Kill(context.Context) error {
-	p.kill.Do(func() {
-		if p.cmd.Process == nil {
-			return
+	p.killed.Store(true)
+	select {
+	case <-p.done: // its number may belong to another process by now
+	default:
+		if pid := p.pid.Load(); pid != 0 {
+			killGroup(int(pid))
 		}
-		select {
-		case <-p.done: // its number may belong to another process by now
-		default:
-			killGroup(p.cmd.Process.Pid)
-		}
-	})
+	}
 	return nil
 }
 
@@ -131,10 +157,10 @@ func (p *process) Name() string { return p.cmd.Path }
 
 // ID is the process id.
 func (p *process) ID() string {
-	if p.cmd.Process == nil {
-		return ""
+	if pid := p.pid.Load(); pid != 0 {
+		return strconv.FormatInt(pid, 10)
 	}
-	return strconv.Itoa(p.cmd.Process.Pid)
+	return ""
 }
 
 // Diagnose has nothing to add to the handshake's error.

@@ -32,6 +32,18 @@ type Binary struct {
 // String returns "name@version#hash8", as events and dead letters carry it.
 func (b Binary) String() string { return b.Name + "@" + b.Version + "#" + b.Hash[:8] }
 
+// verify reports whether the file is still what was hashed.
+func (b Binary) verify() error {
+	hash, err := hashOf(b.Path)
+	if err != nil {
+		return err
+	}
+	if hash != b.Hash {
+		return fmt.Errorf("%s has changed: SHA-256 is %s, was %s", b.Path, hash[:8], b.Hash[:8])
+	}
+	return nil
+}
+
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 
 // Resolve finds the highest version in the folder that ref, NAME@CONSTRAINT or

@@ -19,13 +19,25 @@ import (
 // quick restarts without a noticeable pause.
 var quick = pluginhost.Config{BackoffFirst: time.Millisecond, BackoffMax: 10 * time.Millisecond}
 
-func alive(pid int) bool {
+// state returns a process's state as the kernel names it, "" if there is none.
+func state(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return ""
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(rest, "Z")
+	return rest[:1]
+}
+
+func alive(pid int) bool { return strings.Trim(state(pid), "ZX") != "" }
+
+// halt stops a process without ending it.
+func halt(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "process is stopped", func() bool { return state(pid) == "T" })
 }
 
 func TestCrashInAUnit(t *testing.T) {
@@ -71,9 +83,7 @@ func TestStoppedPluginMeetsItsDeadline(t *testing.T) {
 	tr := start(t, "good", cfg, double)
 	mustProcess(t, tr, batch(0, record(1, "value", 1)))
 	pid := tr.PID()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	halt(t, pid)
 	_, err := tr.Process(within(t), batch(0, record(2, "value", 1)))
 	if err == nil || node.ClassOf(err) != node.Unsure || !strings.Contains(err.Error(), "300ms") {
 		t.Fatalf("error %v, want unsure with the deadline", err)
@@ -87,9 +97,7 @@ func TestCloseEndsAHungPlugin(t *testing.T) {
 	cfg.DrainTimeout = 200 * time.Millisecond
 	tr := start(t, "good", cfg, double)
 	pid := tr.PID()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	halt(t, pid)
 	if err := tr.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -68,8 +68,8 @@ func (t *Transform) Process(ctx context.Context, in *node.Batch) ([]node.Result,
 	if in.Lane < 0 || in.Lane >= len(t.lanes) {
 		return nil, node.AsFatal(fmt.Errorf("plugin %s: lane %d of %d", t.stamp, in.Lane, len(t.lanes)))
 	}
-	if len(in.Events) == 0 {
-		return nil, nil
+	if len(in.Events) == 0 || ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	inst, err := t.ready(ctx)
 	if err != nil {
@@ -157,7 +157,7 @@ func (t *Transform) restart(pause *time.Duration) *instance {
 			return nil
 		}
 		*pause = min(2**pause, t.cfg.BackoffMax)
-		inst, err := launch(ctx, t.cfg, t.node, t.bin)
+		inst, err := t.relaunch(ctx)
 		if err == nil {
 			t.restarts.Add(1)
 			inst.log.Info("plugin restarted", "restarts", t.restarts.Load())
@@ -169,6 +169,14 @@ func (t *Transform) restart(pause *time.Duration) *instance {
 			t.set(nil, err)
 		}
 	}
+}
+
+// relaunch starts the same program again, and no other.
+func (t *Transform) relaunch(ctx context.Context) (*instance, error) {
+	if err := t.bin.verify(); err != nil {
+		return nil, err
+	}
+	return launch(ctx, t.cfg, t.node, t.bin)
 }
 
 // Status reports whether the plugin runs and answers: not ready while there is
@@ -213,5 +221,5 @@ func (t *Transform) PID() int {
 	if t.current == nil {
 		return 0
 	}
-	return t.current.proc.cmd.Process.Pid
+	return int(t.current.proc.pid.Load())
 }

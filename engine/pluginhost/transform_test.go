@@ -52,7 +52,7 @@ func unstamp(results []node.Result) []node.Result {
 func TestProcessAndDirectCallAgree(t *testing.T) {
 	tr, direct := start(t, "good", pluginhost.Config{}, double), inProcess(t)
 	raw := record(9)
-	raw.Record, raw.Payload, raw.ContentType = nil, []byte("x"), "text/plain"
+	raw.Record, raw.Payload, raw.ContentType = nil, []byte("x"), "text/plain" // rejected
 	units := map[string]*node.Batch{
 		"one event":        batch(0, record(1, "value", 4.0)),
 		"every outcome":    batch(1, record(1, "value", 1), record(2, "do", "drop"), record(3, "do", "reject"), record(4, "do", "three"), raw),

@@ -9,6 +9,6 @@ import "github.com/millrace/millrace/plugins/sdk"
 // Version is what NAME@VERSION and the rows that this plugin made carry.
 const Version = "1.0.0"
 
-func main() {
-	sdk.Serve(sdk.Map("scale", Version, open))
-}
+var scale = sdk.Map("scale", Version, open)
+
+func main() { sdk.Serve(scale) }

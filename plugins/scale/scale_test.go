@@ -3,20 +3,17 @@ package main
 import (
 	"encoding/json"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/node/transformtest"
 	"github.com/millrace/millrace/plugins/sdk"
 )
 
 func start(config string) (node.Transform, error) {
-	return sdk.Map("scale", Version, open).Open([]byte(config), sdk.Node{ID: "celsius", Lanes: 1})
+	return scale.Open([]byte(config), sdk.Node{ID: "celsius", Lanes: 1})
 }
 
 func reading(fields ...event.Field) *event.Event {
@@ -115,63 +112,18 @@ func TestConfigurationErrors(t *testing.T) {
 	}
 }
 
-// example is one case of examples.yaml: the files that the README shows.
-type example struct {
-	Name   string
-	With   map[string]any
-	Input  map[string]any
-	Output map[string]any
-	Reject string
-}
-
-func TestExamples(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("examples", "examples.yaml"))
+// TestConformance runs the README's examples; the same ones go through a process
+// in engine/pluginhost.
+func TestConformance(t *testing.T) {
+	cases, err := transformtest.Load("examples/examples.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var examples []example
-	if err := yaml.Unmarshal(text, &examples); err != nil || len(examples) == 0 {
-		t.Fatalf("%d examples, %v", len(examples), err)
-	}
-	for _, ex := range examples {
-		t.Run(ex.Name, func(t *testing.T) {
-			config, err := json.Marshal(ex.With)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := one(t, string(config), exampleEvent(ex.Input))
-			if ex.Reject != "" {
-				if len(r.Rejects) != 1 || r.Rejects[0].Code != ex.Reject {
-					t.Errorf("result %+v, want reject %s", r, ex.Reject)
-				}
-				return
-			}
-			for name, want := range ex.Output {
-				if got, _ := r.Outputs[0].Record.Get(name); !near(got, valueOf(want)) || got.Text() != valueOf(want).Text() {
-					t.Errorf("%s is %v, want %v", name, got.Any(), want)
-				}
-			}
-		})
-	}
-}
-
-func exampleEvent(fields map[string]any) *event.Event {
-	ev := reading()
-	for name, v := range fields {
-		ev.Record.Fields = append(ev.Record.Fields, field(name, valueOf(v)))
-	}
-	return ev
-}
-
-func valueOf(v any) event.Value {
-	switch x := v.(type) {
-	case string:
-		return event.String(x)
-	case float64:
-		return event.Float(x)
-	case int:
-		return event.Float(float64(x))
-	default:
-		return event.Null
-	}
+	transformtest.Run(t, transformtest.Suite{Cases: cases, Open: func(id string, options map[string]any) (node.Transform, error) {
+		config, err := json.Marshal(options)
+		if err != nil {
+			return nil, err
+		}
+		return scale.Open(config, sdk.Node{ID: id, Lanes: 4})
+	}})
 }

@@ -38,14 +38,10 @@ func (e *Event) Float(name string) (float64, bool) { return e.Get(name).AsFloat(
 // Text returns the named field's text; "" if it is missing or not text.
 func (e *Event) Text(name string) string { return e.Get(name).Text() }
 
-// Set gives the named field a value, in its place or at the end. An event that
-// carried a raw payload carries a record from then on.
+// Set gives the named field a value, in its place or at the end.
 func (e *Event) Set(name string, v event.Value) {
 	i := e.index(name)
-	if !e.own {
-		e.fields = e.room.copyFields(e.fields)
-		e.own = true
-	}
+	e.ownFields()
 	if i >= 0 {
 		e.fields[i].Value = v
 		return
@@ -69,11 +65,17 @@ func (e *Event) Delete(name string) {
 	if i < 0 {
 		return
 	}
+	e.ownFields()
+	e.fields = slices.Delete(e.fields, i, i+1)
+}
+
+// ownFields makes the draft's fields its own before they are changed or given
+// away; the input's belong to the caller.
+func (e *Event) ownFields() {
 	if !e.own {
 		e.fields = e.room.copyFields(e.fields)
 		e.own = true
 	}
-	e.fields = slices.Delete(e.fields, i, i+1)
 }
 
 // Drop ends the event without an output: it was not wanted. What Emit gave away
@@ -83,6 +85,7 @@ func (e *Event) Drop() { e.drop = true }
 // Emit makes an output of the draft as it stands; the draft lives on as a copy.
 // A Func that has called Emit makes no further output by returning.
 func (e *Event) Emit() {
+	e.ownFields()
 	e.out = append(e.out, e.room.output(e))
 	e.count++
 	e.own = false // the emitted event owns these fields now
@@ -146,10 +149,7 @@ func (r *room) output(e *Event) *event.Event {
 	out := &r.events[len(r.events)-1]
 	out.ID = event.DerivedID(e.in, e.node, e.count, e.time)
 	out.Time = e.time
-	if e.in.Record != nil || e.own || e.count > 0 && e.fields != nil {
-		r.records = append(r.records, event.Record{Fields: e.fields})
-		out.Record = &r.records[len(r.records)-1]
-		out.Payload, out.ContentType = nil, ""
-	}
+	r.records = append(r.records, event.Record{Fields: e.fields[:len(e.fields):len(e.fields)]})
+	out.Record = &r.records[len(r.records)-1]
 	return out
 }

@@ -109,7 +109,7 @@ func (l *laneStream) fail(e *unitError) error {
 	l.failed = true
 	defer l.release()
 	return l.stream.Send(&pluginv1.ProcessResponse{Unit: l.unit, Last: true, Error: &pluginv1.Error{
-		Class: wireClass(e.err), Text: e.err.Error(), Event: int64(e.event + 1),
+		Class: wireClass(e.err), Text: valid(e.err.Error()), Event: int64(e.event + 1),
 	}})
 }
 
@@ -151,7 +151,7 @@ func (l *laneStream) begin() {
 func (l *laneStream) rejects(index int, rejects []node.Reject) {
 	for _, r := range rejects {
 		l.part.Rejects = append(l.part.Rejects, &pluginv1.Reject{
-			Event: uint32(index), Record: int32(r.Record), Code: r.Code, Text: r.Text,
+			Event: uint32(index), Record: int32(r.Record), Code: valid(r.Code), Text: valid(r.Text),
 		})
 	}
 }

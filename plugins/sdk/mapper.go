@@ -29,17 +29,24 @@ type eventError struct {
 func (e *eventError) Error() string { return fmt.Sprintf("event %d: %v", e.index, e.err) }
 func (e *eventError) Unwrap() error { return e.err }
 
+// noRecord is what becomes of an event that no decode node has been at.
+var noRecord = node.Reject{Record: -1, Code: "no_record", Text: "the event carries a raw payload; decode it before this node"}
+
 func (m *mapper) Process(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	results := make([]node.Result, len(in.Events))
 	outputs := make([]*event.Event, 0, len(in.Events))
 	room := newRoom(in.Events)
 	var draft Event
 	for i, ev := range in.Events {
-		start := len(outputs)
-		draft = Event{in: ev, node: m.node, time: ev.Time, room: room, out: outputs}
-		if ev.Record != nil {
-			draft.fields = ev.Record.Fields
+		if ev.Record == nil {
+			results[i].Rejects = []node.Reject{noRecord}
+			continue
 		}
+		start := len(outputs)
+		draft = Event{in: ev, node: m.node, time: ev.Time, room: room, out: outputs, fields: ev.Record.Fields}
 		reject, err := m.one(&draft)
 		if err != nil {
 			return nil, &eventError{i, err}
@@ -51,7 +58,7 @@ func (m *mapper) Process(ctx context.Context, in *node.Batch) ([]node.Result, er
 		outputs = draft.out
 		results[i].Outputs = outputs[start:len(outputs):len(outputs)]
 	}
-	return results, ctx.Err()
+	return results, nil
 }
 
 // one calls the Func and makes the output that its return stands for. Outputs

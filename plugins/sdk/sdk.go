@@ -22,6 +22,7 @@ package sdk
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/millrace/millrace/engine/node"
 )
@@ -44,7 +45,7 @@ type Node struct {
 	Logger   *slog.Logger
 }
 
-// Func handles one event: it changes e, calls e.Drop or e.Emit, or returns an
+// Func handles one event, which carries a record (others are rejected): it changes e, calls e.Drop or e.Emit, or returns an
 // error. An error made by [Reject] sends this event to the dead letters; any
 // other error fails the whole unit, which then comes again as its class says
 // (see [node.ClassOf]). A panic is such an error, with its stack in the log.
@@ -94,8 +95,11 @@ func (p Plugin) Open(config []byte, n Node) (node.Transform, error) {
 // Reject returns the error with which a [Func] refuses an event for good: code is
 // short and machine-readable, such as "bad_number", the text is for people.
 func Reject(code, format string, args ...any) error {
-	return &rejection{node.Reject{Record: -1, Code: code, Text: fmt.Sprintf(format, args...)}}
+	return &rejection{node.Reject{Record: -1, Code: code, Text: valid(fmt.Sprintf(format, args...))}}
 }
+
+// valid makes a text of any bytes; what was found in bad data may be no text.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 type rejection struct{ node.Reject }
 

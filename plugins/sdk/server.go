@@ -66,7 +66,7 @@ func (s *server) Configure(_ context.Context, r *pluginv1.ConfigureRequest) (res
 func configProblems(err error) *pluginv1.ConfigureResponse {
 	resp := &pluginv1.ConfigureResponse{}
 	for _, e := range configErrors(err) {
-		resp.Errors = append(resp.Errors, &pluginv1.ConfigError{Path: e.Path, Text: e.Text})
+		resp.Errors = append(resp.Errors, &pluginv1.ConfigError{Path: valid(e.Path), Text: valid(e.Text)})
 	}
 	return resp
 }

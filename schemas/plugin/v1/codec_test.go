@@ -14,7 +14,7 @@ func messages() []proto.Message {
 	frame := bytes.Repeat([]byte("frame"), 20000)
 	return []proto.Message{
 		&pluginv1.ProcessRequest{},
-		&pluginv1.ProcessRequest{Unit: 7, Frame: frame, Last: true, Lane: 3, State: []*pluginv1.KeyState{{Key: "k", Value: []byte("v")}}},
+		&pluginv1.ProcessRequest{Unit: 7, Frame: frame, Last: true, Lane: 3, State: []*pluginv1.KeyState{{Key: []byte("k"), Value: []byte("v")}}},
 		&pluginv1.ProcessResponse{Unit: 9, Frame: []byte("x"), Outputs: []uint32{1, 0, 300}, Last: true,
 			Rejects: []*pluginv1.Reject{{Event: 1, Record: -1, Code: "c", Text: "t"}}},
 		&pluginv1.ProcessResponse{Unit: 1, Error: &pluginv1.Error{Class: pluginv1.Class_CLASS_AWAY, Text: "away"}, Last: true},

@@ -675,7 +675,7 @@ func (x *Reject) GetText() string {
 // KeyState is the state of one key.
 type KeyState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	Removed       bool                   `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"` // in an answer: the key has no state any more
 	unknownFields protoimpl.UnknownFields
@@ -712,11 +712,11 @@ func (*KeyState) Descriptor() ([]byte, []int) {
 	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *KeyState) GetKey() string {
+func (x *KeyState) GetKey() []byte {
 	if x != nil {
 		return x.Key
 	}
-	return ""
+	return nil
 }
 
 func (x *KeyState) GetValue() []byte {
@@ -736,7 +736,7 @@ func (x *KeyState) GetRemoved() bool {
 // Timer asks for a call when the lane's watermark reaches a time.
 type Timer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	AtMs          int64                  `protobuf:"zigzag64,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // ms since the Unix epoch
 	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`                // handed back when it is due
 	unknownFields protoimpl.UnknownFields
@@ -773,11 +773,11 @@ func (*Timer) Descriptor() ([]byte, []int) {
 	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *Timer) GetKey() string {
+func (x *Timer) GetKey() []byte {
 	if x != nil {
 		return x.Key
 	}
-	return ""
+	return nil
 }
 
 func (x *Timer) GetAtMs() int64 {
@@ -1081,11 +1081,11 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04code\x18\x03 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\"L\n" +
 	"\bKeyState\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
 	"\aremoved\x18\x03 \x01(\bR\aremoved\"B\n" +
 	"\x05Timer\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x13\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x12R\x04atMs\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\"b\n" +
 	"\x05Error\x12/\n" +
