@@ -100,6 +100,18 @@ func TestSkipsAreAllowedByNameOrOutsideCI(t *testing.T) {
 	}
 }
 
+func TestWhatDidNotEndIsNamed(t *testing.T) {
+	var out bytes.Buffer
+	r := &report{out: &out, allowed: regexp.MustCompile("^$")}
+	err := r.run(t.Context(), []string{"echo", `{"Action":"output","Package":"m/a","Test":"TestHangs","Output":"so far\n"}`})
+	if err != nil && !errors.Is(err, errQuiet) {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "FAIL  m/a.TestHangs did not come to its end\nso far") {
+		t.Errorf("output = %q", got)
+	}
+}
+
 func TestSplitPartsFlagsFromPackages(t *testing.T) {
 	flags, patterns := split([]string{"-race", "-p", "2", "./engine/...", "./cmd/..."})
 	if strings.Join(flags, " ") != "-race -p 2" || strings.Join(patterns, " ") != "./engine/... ./cmd/..." {

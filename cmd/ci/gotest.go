@@ -81,6 +81,10 @@ func (r *report) run(ctx context.Context, args []string) error {
 	}
 	r.read(pipe)
 	err = cmd.Wait()
+	for _, test := range slices.Sorted(maps.Keys(r.said)) { // ended in the middle
+		fmt.Fprintf(r.out, "FAIL  %s did not come to its end\n", test)
+		r.print(test)
+	}
 	fmt.Fprintf(r.out, "tests: %d passed, %d failed, %d skipped\n", r.passed, r.failed, r.skipped)
 	for _, test := range r.refused {
 		fmt.Fprintf(r.out, "FAIL  %s was skipped, and MILLRACE_NO_SKIP=1 forbids that\n", test)
@@ -133,8 +137,9 @@ func (r *report) testEvent(e event) {
 	}
 }
 
-// packageEvent prints a package's own lines once it is through. The output of
-// tests that never ended (a crash, a deadline) belongs to its failure.
+// packageEvent prints a package's own lines once it is through. What tests
+// printed that never ended (a panic, go test's own timeout) belongs to its
+// failure.
 func (r *report) packageEvent(e event) {
 	switch e.Action {
 	case "build-output":
