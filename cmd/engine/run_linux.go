@@ -18,7 +18,7 @@ import (
 func init() { commands = append(commands, newRunCmd) }
 
 type runFlags struct {
-	listen, id, logLevel string
+	listen, id, logLevel, generation string
 }
 
 // newRunCmd returns `engine run`.
@@ -42,6 +42,10 @@ acknowledged is lost then either.`,
 	}
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "`host:port` of the page and the API")
 	cmd.Flags().StringVar(&f.id, "id", "", "`name` of this engine among several (default: the host's name)")
+	cmd.Flags().StringVar(&f.generation, "generation", "", "read the journal from its start under this `name`, without sources and charts")
+	if err := cmd.Flags().MarkHidden("generation"); err != nil {
+		panic(err) // the flag is defined one line above
+	}
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "least `level` that is logged: debug, info, warn, error")
 	return cmd
 }
@@ -56,7 +60,7 @@ func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) er
 		return err
 	}
 	e, err := runtime.New(runtime.Config{
-		Pipeline: p, Plan: pl, EngineID: f.id, Listen: f.listen, Version: version(), Logger: logger,
+		Pipeline: p, Plan: pl, EngineID: f.id, Listen: f.listen, Version: version(), Logger: logger, Generation: f.generation,
 		OnListening: func(addr string) { banner(out, p, addr) },
 	})
 	if err != nil {

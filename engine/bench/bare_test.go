@@ -81,7 +81,7 @@ func bare(t testing.TB, amqpURL, redisURL string, db *sql.DB, table string, coun
 		wg.Go(func() { bareStore(ctx, t, rdb, second, db, table, &stored) })
 	}
 	for stored.Load() < int64(count) {
-		time.Sleep(time.Millisecond)
+		pause(time.Millisecond)
 	}
 	cancel()
 	wg.Wait()
@@ -104,7 +104,11 @@ func bareIngest(ctx context.Context, t testing.TB, url string, rdb *redis.Client
 	}
 }
 
-// gather takes what is there, at least one and at most bareBatch deliveries.
+// linger is how long the bare path waits for a batch to fill: without it batches
+// are tiny and each costs a sync.
+const linger = 5 * time.Millisecond
+
+// gather takes at least one and at most bareBatch deliveries.
 func gather(ctx context.Context, deliveries <-chan amqp091.Delivery) (batch [][]byte, last *amqp091.Delivery) {
 	select {
 	case d, ok := <-deliveries:
@@ -115,6 +119,7 @@ func gather(ctx context.Context, deliveries <-chan amqp091.Delivery) (batch [][]
 	case <-ctx.Done():
 		return nil, nil
 	}
+	full := time.After(linger)
 	for len(batch) < bareBatch {
 		select {
 		case d, ok := <-deliveries:
@@ -122,7 +127,7 @@ func gather(ctx context.Context, deliveries <-chan amqp091.Delivery) (batch [][]
 				return batch, last
 			}
 			batch, last = append(batch, d.Body), &d
-		default:
+		case <-full:
 			return batch, last
 		}
 	}

@@ -132,11 +132,11 @@ func (p *process) drain(t testing.TB, began string, count int) time.Duration {
 	t.Helper()
 	p.awaitUp(t)
 	for p.metric(began) == 0 {
-		time.Sleep(2 * time.Millisecond)
+		pause(2 * time.Millisecond)
 	}
 	start := time.Now()
 	for p.metric(storedMetric) < float64(count) {
-		time.Sleep(5 * time.Millisecond)
+		pause(5 * time.Millisecond)
 	}
 	return time.Since(start)
 }

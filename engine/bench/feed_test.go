@@ -17,23 +17,29 @@ var queues = [4]string{"master.plant1", "master.plant2", "master.plant3", "maste
 
 const devices = 32
 
-// reading is one JSON reading of about 150 bytes; n is its arrival counter.
+// reading is one JSON reading of about 150 bytes; n is its arrival counter
+// and, plus a half, its value.
 func reading(n int, at time.Time) []byte {
 	b := make([]byte, 0, 160)
 	b = fmt.Appendf(b, `{"id":"plant%d-%012d","device":"machine-%02d","metric":"temperature","ts":"%s","value":%s,"unit":"C"}`,
-		n%4+1, n, n/4%devices, at.UTC().Format("2006-01-02T15:04:05.000Z"), strconv.FormatFloat(20+float64(n%1000)/64, 'f', -1, 64))
+		n%4+1, n, n/4%devices, at.UTC().Format("2006-01-02T15:04:05.000Z"), strconv.FormatFloat(float64(n)+0.5, 'f', -1, 64))
 	return b
 }
 
 func messageID(n int) string { return fmt.Sprintf("plant%d-%012d", n%4+1, n) }
 
-// fill declares the four durable queues and publishes count persistent readings,
+// fill declares the four durable queues, empties them and publishes count persistent readings,
 // confirmed, before it returns.
 func fill(t testing.TB, url string, count int) {
 	t.Helper()
 	conn, ch := dial(t, url)
 	defer conn.Close()
 	declare(t, ch)
+	for _, q := range queues {
+		if _, err := ch.QueuePurge(q, false); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := ch.Confirm(false); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,11 @@ import (
 	"github.com/millrace/millrace/engine/testserver"
 )
 
-func TestMain(m *testing.M) { testserver.Main(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	testserver.Shutdown()
+	os.Exit(code)
+}
 
 // servers are the private servers of one run.
 type servers struct {
@@ -40,16 +44,23 @@ func startServers(t *testing.T) *servers {
 	return s
 }
 
-// store returns a database with an empty table of readings.
-func (s *servers) store() (dsn string, db *sql.DB) {
+// store returns a database whose table of readings holds rows rows already.
+func (s *servers) store(rows int) (dsn string, db *sql.DB) {
 	s.t.Helper()
 	dsn = s.maria.Database(s.t)
 	db = s.maria.Open(s.t, dsn)
-	if _, err := db.Exec(fmt.Sprintf(createTable, "readings")); err != nil {
-		s.t.Fatal(err)
+	_, err := db.Exec(fmt.Sprintf(createTable, "readings"))
+	must(s.t, err)
+	if rows > 0 {
+		_, err = db.Exec(fmt.Sprintf(prefill, rows))
+		must(s.t, err)
 	}
 	return dsn, db
 }
+
+// prefill makes rows of the past year with time-prefixed ids, in order.
+const prefill = `INSERT INTO readings SELECT UNHEX(CONCAT(LPAD(HEX(1730000000000 + seq), 12, '0'), LEFT(MD5(seq), 20))), CONCAT('old-', seq),
+ 'plant0', CONCAT('machine-', seq %% 32), 'temperature', FROM_UNIXTIME(1730000000 + seq / 1000), seq %% 1000, 'C', 'old' FROM seq_1_to_%d`
 
 // usage is what processes have used.
 type usage struct {

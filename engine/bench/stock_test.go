@@ -65,7 +65,7 @@ func stock(t testing.TB, amqpURL, redisURL, dsn, table string, count int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for stored.Load() < int64(count) {
-			time.Sleep(time.Millisecond)
+			pause(time.Millisecond)
 		}
 		cancel()
 	}()

@@ -5,6 +5,7 @@ package bench
 import (
 	"database/sql"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -61,53 +62,101 @@ func selfCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// table is one run: its servers, its feed and the lines so far.
+type table struct {
+	*servers
+	n     int
+	lines []line
+}
+
+func (tb *table) add(l line) {
+	fmt.Println(l)
+	tb.lines = append(tb.lines, l)
+}
+
 // TestTable prints the table. It checks that every rig stored what it was given;
-// it holds nothing against the clock.
+// it holds nothing against the clock. BENCH_ONLY names rigs, such as "bd".
 func TestTable(t *testing.T) {
-	s := startServers(t)
-	n := count(t)
-	url := s.rabbit.AMQPURL()
-	var lines []line
-	add := func(l line) {
-		fmt.Println(l)
-		lines = append(lines, l)
+	tb := &table{servers: startServers(t), n: count(t)}
+	rigs := []struct {
+		letter string
+		run    func()
+	}{
+		{"a", tb.consume}, {"b", tb.bare}, {"c", tb.stock},
+		{"d", func() { tb.engine("strict", 0) }}, {"d", func() { tb.engine("best_effort", 0) }},
+		{"e", func() { tb.replay(0) }}, {"f", func() { tb.insert(0) }},
+		{"g", func() { tb.engine("strict", full) }}, {"h", func() { tb.replay(full) }}, {"i", func() { tb.insert(full) }},
+		{"l", tb.latency},
 	}
-
-	fill(t, url, n)
-	add(self("(a) raw consume", n, func() { consume(t, url, n) }))
-
-	fill(t, url, n)
-	dsn, db := s.store()
-	add(self("(b) bare drivers, whole path, always", n, func() { bare(t, url, s.redis.URL(), db, "readings", n) }))
-	expect(t, db, n)
-
-	few := n / 10
-	fill(t, url, few)
-	dsn, db = s.store()
-	add(self("(c) stock watermill wiring, always", few, func() { stock(t, url, s.redis.URL(), dsn+"&parseTime=true", "readings", few) }))
-	expect(t, db, few)
-
-	for _, durability := range []string{"strict", "best_effort"} {
-		fill(t, url, n)
-		dsn, db = s.store()
-		p := s.start("bench_"+durability, durability, dsn)
-		took := p.drain(t, ingestedMetric, n)
-		add(line{"(d) engine with plugin and hub, " + durability, n, took, p.stop(t)})
-		expect(t, db, n)
+	only := os.Getenv("BENCH_ONLY")
+	for _, r := range rigs {
+		if only == "" || strings.Contains(only, r.letter) {
+			r.run()
+		}
 	}
+	compare(tb.lines)
+}
 
-	// A store that has lost its positions is filled again from the journal's start.
-	dsn, db = s.store()
-	p := s.start("bench_strict", "strict", dsn)
-	took := p.drain(t, storedMetric, n)
-	add(line{"(d') engine, readings stream to an empty store", n, took, p.stop(t)})
-	expect(t, db, n)
+func (tb *table) consume() {
+	url := tb.rabbit.AMQPURL()
+	fill(tb.t, url, tb.n)
+	tb.add(self("(a) raw consume", tb.n, func() { consume(tb.t, url, tb.n) }))
+}
 
-	_, db = s.store()
-	rows := sampleRows(n)
-	add(self("(f) bare multi-row insert, one connection", n, func() { must(t, insert(db, "readings", rows)) }))
-	expect(t, db, n)
-	compare(lines)
+func (tb *table) bare() {
+	fill(tb.t, tb.rabbit.AMQPURL(), tb.n)
+	_, db := tb.store(0)
+	tb.add(self("(b) bare drivers, whole path, appendfsync always", tb.n, func() {
+		bare(tb.t, tb.rabbit.AMQPURL(), tb.redis.URL(), db, "readings", tb.n)
+	}))
+	expect(tb.t, db, tb.n)
+}
+
+// stock runs over a tenth of the feed: it is that slow.
+func (tb *table) stock() {
+	few := tb.n / 10
+	fill(tb.t, tb.rabbit.AMQPURL(), few)
+	dsn, db := tb.store(0)
+	tb.add(self("(c) stock watermill wiring, appendfsync always", few, func() {
+		stock(tb.t, tb.rabbit.AMQPURL(), tb.redis.URL(), dsn+"?parseTime=true", "readings", few)
+	}))
+	expect(tb.t, db, few)
+}
+
+// full is how many rows a table holds already in the rigs that say so.
+const full = 5_000_000
+
+func into(rows int) string {
+	if rows == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", table of %d M rows", rows/1_000_000)
+}
+
+func (tb *table) engine(durability string, rows int) {
+	fill(tb.t, tb.rabbit.AMQPURL(), tb.n)
+	dsn, db := tb.store(rows)
+	p := tb.start(fmt.Sprintf("bench_%s_%d", durability, rows), durability, dsn)
+	took := p.drain(tb.t, ingestedMetric, tb.n)
+	tb.add(line{"(d) engine, plugin and hub, " + durability + into(rows), tb.n, took, p.stop(tb.t)})
+	expect(tb.t, db, rows+tb.n)
+}
+
+// replay reads the journal that the strict engine left, from its start, through
+// the plugin into another database.
+func (tb *table) replay(rows int) {
+	dsn, db := tb.store(rows)
+	p := tb.start("bench_strict_0", "strict", dsn, "--generation", fmt.Sprintf("replay%d", rows))
+	took := p.drain(tb.t, storedMetric, tb.n)
+	tb.add(line{"(e) replay of the journal through the plugin" + into(rows), tb.n, took, p.stop(tb.t)})
+	expect(tb.t, db, rows+tb.n)
+}
+
+func (tb *table) insert(rows int) {
+	_, db := tb.store(rows)
+	list := sampleRows(tb.n)
+	tb.add(self("(f) bare multi-row insert, one connection"+into(rows), tb.n, func() { must(tb.t, insert(db, "readings", list)) }))
+	expect(tb.t, db, rows+tb.n)
 }
 
 func sampleRows(n int) []row {
@@ -128,15 +177,17 @@ func expect(t *testing.T, db *sql.DB, n int) {
 	}
 }
 
+// compare prints the ratios within this run.
 func compare(lines []line) {
-	by := map[string]line{}
-	for _, l := range lines {
-		key, _, _ := strings.Cut(l.rig, ",")
-		if _, ok := by[key]; !ok {
-			by[key] = l
+	rate := func(prefix string) float64 {
+		for _, l := range lines {
+			if strings.HasPrefix(l.rig, prefix) {
+				return l.rate()
+			}
 		}
+		return math.NaN()
 	}
-	d := by["(d) engine with plugin and hub"]
-	fmt.Printf("\n(d) strict / (b): %.2f   (d) strict / (c): %.1f\n",
-		d.rate()/by["(b) bare drivers"].rate(), d.rate()/by["(c) stock watermill wiring"].rate())
+	strict := rate("(d) engine, plugin and hub, strict")
+	fmt.Printf("\n(d) strict / (b): %.2f   (d) strict / (c): %.1f   (e) / (f): %.2f\n",
+		strict/rate("(b)"), strict/rate("(c)"), rate("(e)")/rate("(f)"))
 }

@@ -71,7 +71,7 @@ type Status struct {
 // Batch is the input of one transform call: consecutive events of one lane, in
 // order. It must not be changed or kept after the call.
 type Batch struct {
-	Lane      int
+	Lane      int // counts the lanes of all streams that the transform reads, from 0
 	Events    []*event.Event
 	Watermark int64 // ms: no earlier event time is expected any more; 0 if unknown
 	State     State // keyed state; nil unless the transform is [Stateful]

@@ -25,8 +25,9 @@ import (
 	"github.com/millrace/millrace/engine/stream"
 )
 
-// Generation names the readers of a pipeline's live run.
-const Generation = "live"
+// Live is the generation of a pipeline's live run; its name is part of every
+// reader's name.
+const Live = "live"
 
 // Config describes one run of a pipeline.
 type Config struct {
@@ -36,6 +37,10 @@ type Config struct {
 	Listen   string // host:port of the HTTP server; default 127.0.0.1:8080
 	Version  string
 	Logger   *slog.Logger
+
+	// Generation other than "" or [Live] reads the journal from its start through
+	// streams and positions of its own, and takes nothing in.
+	Generation string
 
 	// OnListening is called once, with the address that the HTTP server listens on.
 	OnListening func(addr string)
@@ -65,6 +70,13 @@ func New(c Config) (*Engine, error) {
 			return nil, fmt.Errorf("engine id: %w", err)
 		}
 		c.EngineID = name
+	}
+	if c.Generation == "" {
+		c.Generation = Live
+	}
+	if c.Generation != Live {
+		c.EngineID += "@" + c.Generation // or it would take the live run's leases over
+		c.Plan = c.Plan.For(c.Generation)
 	}
 	return &Engine{Config: c, recorder: metrics.New(), fatal: make(chan error, 1)}, nil
 }
@@ -131,10 +143,10 @@ func (e *Engine) runAll(ctx context.Context) {
 	afterStages, endSinks := context.WithCancel(context.WithoutCancel(ctx))
 	var sources, stages, sinks sync.WaitGroup
 	for _, s := range e.sinks {
-		sinks.Go(func() { e.keep(afterStages, "sink:"+s.plan.ID, s.run) })
+		sinks.Go(func() { e.keep(afterStages, "sink:"+e.reader(s.plan.ID), s.run) })
 	}
 	for _, s := range e.stages {
-		stages.Go(func() { e.keep(afterSources, "stage:"+s.plan.ID, s.run) })
+		stages.Go(func() { e.keep(afterSources, "stage:"+e.reader(s.plan.ID), s.run) })
 	}
 	for _, s := range e.sources {
 		sources.Go(func() { e.keep(ctx, "source:"+s.node.ID, s.run) })

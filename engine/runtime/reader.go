@@ -43,8 +43,8 @@ func (l liveLog) ReadFrames(ctx context.Context, s string, lane int, after event
 	return out, err
 }
 
-// readerName names the position that a stage or sink keeps in the log.
-func readerName(id string) string { return id + "@" + Generation }
+// reader names the position that a stage or sink keeps in the log.
+func (e *Engine) reader(id string) string { return id + "@" + e.Generation }
 
 // readers opens a subscriber for every lane of the streams. start gives the
 // position to begin after; nil begins at the log's own.
@@ -57,7 +57,7 @@ func (e *Engine) readers(ctx context.Context, lease *stream.Lease, id string, st
 				return nil, err
 			}
 			sub, err := stream.NewLaneSubscriber(stream.SubscriberConfig{
-				Log: e.log, Lease: lease, Reader: readerName(id), Stream: s, Lane: lane, Start: at,
+				Log: e.log, Lease: lease, Reader: e.reader(id), Stream: s, Lane: lane, Start: at,
 				MaxEvents: e.Pipeline.Unit.MaxEvents, MaxBytes: int(e.Pipeline.Unit.MaxBytes),
 				Logger: e.Logger.With("reader", id), OnStop: onStop,
 			})
@@ -76,7 +76,7 @@ type startFunc func(ctx context.Context, stream string, lane int) (event.Positio
 // fromLog begins where the reader's position in the log says.
 func (e *Engine) fromLog(id string) startFunc {
 	return func(ctx context.Context, s string, lane int) (event.Position, error) {
-		return e.log.Position(ctx, readerName(id), s, lane)
+		return e.log.Position(ctx, e.reader(id), s, lane)
 	}
 }
 

@@ -33,7 +33,7 @@ func (e *Engine) openSinks(ctx context.Context) error {
 		e.closers = append(e.closers, run.sink.Close)
 		_, positioned := run.sink.(node.Positioned)
 		for _, name := range streamsOf(s.Edges) {
-			if err := e.log.RegisterReader(ctx, readerName(s.ID), name, positioned); err != nil {
+			if err := e.log.RegisterReader(ctx, e.reader(s.ID), name, positioned); err != nil {
 				return err
 			}
 		}
@@ -46,7 +46,7 @@ func (e *Engine) buildSink(ctx context.Context, s plan.SinkRun) (node.Sink, erro
 	switch opts := s.Spec.With.(type) {
 	case *sqlsink.Options:
 		return sqlsink.Open(ctx, sqlsink.Config{
-			DSN: e.dsn(opts.Connection), Pipeline: e.Pipeline.Name, Generation: Generation, Node: s.ID,
+			DSN: e.dsn(opts.Connection), Pipeline: e.Pipeline.Name, Generation: e.Generation, Node: s.ID,
 			Streams: streamsOf(s.Edges), Options: *opts, Logger: e.Logger.With("sink", s.ID),
 		})
 	default:
@@ -64,7 +64,7 @@ func (s *sinkRun) run(ctx context.Context, lease *stream.Lease) error {
 		return err
 	}
 	err = stage.RunSink(ctx, stage.SinkConfig{
-		Config: stage.Config{ID: s.plan.ID, Generation: Generation, Readers: readers, Observer: e.recorder, Logger: e.Logger},
+		Config: stage.Config{ID: s.plan.ID, Generation: e.Generation, Readers: readers, Observer: e.recorder, Logger: e.Logger},
 		Sink:   s.sink, Edges: s.plan.Edges, Letters: leased{e.log, lease}, Retry: policyOf(s.plan.Spec.Retry),
 	})
 	return cause(ctx, err)
@@ -89,6 +89,6 @@ func (s *sinkRun) start(lease *stream.Lease) startFunc {
 		if err != nil || own == at {
 			return own, err
 		}
-		return own, s.engine.log.Align(ctx, lease, readerName(s.plan.ID), name, lane, own)
+		return own, s.engine.log.Align(ctx, lease, s.engine.reader(s.plan.ID), name, lane, own)
 	}
 }

@@ -30,14 +30,14 @@ func (e *Engine) openStages(ctx context.Context) error {
 	for _, s := range e.Plan.Stages {
 		run := &stageRun{engine: e, plan: s}
 		for _, n := range s.Nodes {
-			built, err := e.chainNode(ctx, n)
+			built, err := e.chainNode(ctx, n, len(s.Inputs)*e.Plan.Lanes)
 			if err != nil {
 				return fmt.Errorf("node %q: %w", n.ID, err)
 			}
 			run.nodes = append(run.nodes, built)
 		}
 		for _, name := range s.Inputs {
-			if err := e.log.RegisterReader(ctx, readerName(s.ID), name, false); err != nil {
+			if err := e.log.RegisterReader(ctx, e.reader(s.ID), name, false); err != nil {
 				return err
 			}
 		}
@@ -46,7 +46,8 @@ func (e *Engine) openStages(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) chainNode(ctx context.Context, n plan.StageNode) (stage.ChainNode, error) {
+// chainNode builds one node; lanes is how many lanes run through it at once.
+func (e *Engine) chainNode(ctx context.Context, n plan.StageNode, lanes int) (stage.ChainNode, error) {
 	built := stage.ChainNode{ID: n.ID, Edges: n.Edges, Stream: n.Stream, Retry: policyOf(n.Spec.Retry)}
 	if n.Key != "" {
 		key, err := expr.Compile(n.Key)
@@ -57,7 +58,7 @@ func (e *Engine) chainNode(ctx context.Context, n plan.StageNode) (stage.ChainNo
 	}
 	var err error
 	if n.Spec.Plugin != "" {
-		plugin, err := e.host.Start(ctx, pluginhost.NodeConfig{Node: n.ID, Pipeline: e.Pipeline.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: e.Plan.Lanes})
+		plugin, err := e.host.Start(ctx, pluginhost.NodeConfig{Node: n.ID, Pipeline: e.Pipeline.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: lanes})
 		if err != nil {
 			return built, err
 		}
@@ -94,7 +95,7 @@ func (s *stageRun) run(ctx context.Context, lease *stream.Lease) error {
 		return err
 	}
 	err = stage.RunTransforms(ctx, stage.TransformConfig{
-		Config: stage.Config{ID: s.plan.ID, Generation: Generation, Readers: readers, Observer: e.recorder, Logger: e.Logger},
+		Config: stage.Config{ID: s.plan.ID, Generation: e.Generation, Readers: readers, Observer: e.recorder, Logger: e.Logger},
 		Nodes:  s.nodes, Lanes: e.Plan.Lanes, Compression: e.compression(), States: leased{e.log, lease},
 	})
 	return cause(ctx, err)

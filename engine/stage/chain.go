@@ -34,6 +34,7 @@ const (
 // belongs to one lane and is not safe for concurrent use.
 type chain struct {
 	nodes       []ChainNode
+	number      int // of the reader: lanes of two streams may not share a transform's lane
 	lanes       int
 	generation  string
 	compression event.Compression
@@ -104,7 +105,7 @@ func appendFrom(in []*event.Event, e plan.Edge, events []*event.Event) []*event.
 
 func (c *chain) process(ctx context.Context, n *ChainNode, u *node.Unit, in []*event.Event, made *stream.Effects) ([]*event.Event, error) {
 	start := time.Now()
-	batch := &node.Batch{Lane: u.Lane, Events: in, Watermark: u.Watermark}
+	batch := &node.Batch{Lane: c.number, Events: in, Watermark: u.Watermark}
 	if err := c.states.load(ctx, n, batch); err != nil {
 		return nil, err
 	}

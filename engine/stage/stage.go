@@ -80,10 +80,10 @@ func RunTransforms(ctx context.Context, c TransformConfig) error {
 	for _, n := range c.Nodes {
 		policies[n.ID] = n.Retry
 	}
-	return run(ctx, c.Config, func(work context.Context, r Reader) (message.HandlerFunc, error) {
+	return run(ctx, c.Config, func(work context.Context, number int, r Reader) (message.HandlerFunc, error) {
 		ch := &chain{
-			nodes: c.Nodes, lanes: c.Lanes, generation: c.Generation, compression: c.Compression, observe: c.Observer,
-			states: newLaneStates(c.States), outputs: map[string][]*event.Event{},
+			nodes: c.Nodes, number: number, lanes: c.Lanes, generation: c.Generation, compression: c.Compression, observe: c.Observer,
+			states: newLaneStates(c.States, c.Generation), outputs: map[string][]*event.Event{},
 		}
 		l, err := newLane(work, ch, &retrier{
 			policies: policies, fallback: c.Nodes[0].Retry, stopping: ctx, observe: c.Observer, hold: c.holder(r),
@@ -98,7 +98,7 @@ func RunTransforms(ctx context.Context, c TransformConfig) error {
 // RunSink writes units to a sink until ctx ends, then finishes those in flight.
 // When it returns nothing that it started is left; the sink stays open.
 func RunSink(ctx context.Context, c SinkConfig) error {
-	return run(ctx, c.Config, func(work context.Context, r Reader) (message.HandlerFunc, error) {
+	return run(ctx, c.Config, func(work context.Context, _ int, r Reader) (message.HandlerFunc, error) {
 		l := &sinkLane{
 			id: c.ID, generation: c.Generation, sink: c.Sink, edges: sinkEvents(c.Edges), letters: c.Letters,
 			observe: c.Observer, work: work,
@@ -113,7 +113,7 @@ func (c Config) holder(r Reader) func(error) {
 }
 
 // run drives one Router with a handler per reader.
-func run(ctx context.Context, c Config, handler func(work context.Context, r Reader) (message.HandlerFunc, error)) error {
+func run(ctx context.Context, c Config, handler func(work context.Context, number int, r Reader) (message.HandlerFunc, error)) error {
 	if c.Drain == 0 {
 		c.Drain = 10 * time.Second
 	}
@@ -124,8 +124,8 @@ func run(ctx context.Context, c Config, handler func(work context.Context, r Rea
 	if err != nil {
 		return fmt.Errorf("stage %q: %w", c.ID, err)
 	}
-	for _, r := range c.Readers {
-		h, err := handler(work, r)
+	for number, r := range c.Readers {
+		h, err := handler(work, number, r)
 		if err != nil {
 			return fmt.Errorf("stage %q: %s: %w", c.ID, r.Topic, err)
 		}

@@ -21,6 +21,7 @@ type StateLoader interface {
 // unit comes again.
 type laneStates struct {
 	loader    StateLoader
+	suffix    string // of node names: another generation keeps states of its own
 	committed map[string]nodeValues // by node; a nil value is known to be absent
 	staged    map[string]nodeValues
 	running   map[string]nodeValues
@@ -29,9 +30,16 @@ type laneStates struct {
 
 type nodeValues map[string][]byte
 
-func newLaneStates(loader StateLoader) *laneStates {
+// liveGeneration is the one whose states carry the node's plain name.
+const liveGeneration = "live"
+
+func newLaneStates(loader StateLoader, generation string) *laneStates {
+	suffix := ""
+	if generation != liveGeneration {
+		suffix = "@" + generation
+	}
 	return &laneStates{
-		loader: loader, committed: map[string]nodeValues{}, staged: map[string]nodeValues{}, running: map[string]nodeValues{},
+		loader: loader, suffix: suffix, committed: map[string]nodeValues{}, staged: map[string]nodeValues{}, running: map[string]nodeValues{},
 	}
 }
 
@@ -77,7 +85,7 @@ func (s *laneStates) load(ctx context.Context, n *ChainNode, batch *node.Batch) 
 		}
 	}
 	if len(missing) > 0 {
-		values, err := s.loader.LoadState(ctx, n.ID, missing)
+		values, err := s.loader.LoadState(ctx, n.ID+s.suffix, missing)
 		if err != nil {
 			return err
 		}
@@ -95,7 +103,7 @@ func (s *laneStates) changes() []stream.StateChange {
 	var list []stream.StateChange
 	for n, values := range s.staged {
 		for k, v := range values {
-			list = append(list, stream.StateChange{Node: n, Key: k, Value: v})
+			list = append(list, stream.StateChange{Node: n + s.suffix, Key: k, Value: v})
 		}
 	}
 	return list

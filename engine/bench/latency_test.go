@@ -1,0 +1,171 @@
+//go:build bench
+
+package bench
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/engine/lifecycle"
+)
+
+const (
+	latencyRate    = 1000 // readings a second
+	latencySeconds = 20
+)
+
+// latency publishes at a steady rate and measures from each publish to the moment
+// when another connection sees the row, and when a viewer's frame brings the point.
+func (tb *table) latency() {
+	dsn, db := tb.store(0)
+	conn, ch := dial(tb.t, tb.rabbit.AMQPURL())
+	defer conn.Close()
+	declare(tb.t, ch)
+	for _, q := range queues {
+		_, err := ch.QueuePurge(q, false)
+		must(tb.t, err)
+	}
+	p := tb.start("bench_latency", "strict", dsn)
+	p.awaitUp(tb.t)
+	pause(2 * time.Second) // all sources consume by then; nothing is asserted
+	total := latencyRate * latencySeconds
+	sent := make([]time.Time, total) // by number; written before the reading can be seen
+	rows, frames := newSightings(total), newSightings(total)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for last := ""; !rows.complete(); pause(time.Millisecond) {
+			last = rows.poll(tb.t, db, last)
+		}
+	})
+	resp, err := http.Get("http://" + p.listen + "/api/v1/live")
+	must(tb.t, err)
+	go frames.follow(resp)
+	tick := time.NewTicker(time.Second / latencyRate * 5)
+	for n := 0; n < total; {
+		<-tick.C
+		for range 5 {
+			sent[n] = time.Now()
+			publish(tb.t, ch, n, sent[n])
+			n++
+		}
+	}
+	tick.Stop()
+	wg.Wait()
+	for deadline := time.Now().Add(5 * time.Second); !frames.complete() && time.Now().Before(deadline); {
+		pause(10 * time.Millisecond)
+	}
+	_ = resp.Body.Close()
+	used := p.stop(tb.t)
+	fmt.Printf("latency at %d/s, strict: publish -> row %s; publish -> SSE frame %s; %.1f CPU s/M, %d MB\n", latencyRate,
+		rows.report(sent), frames.report(sent), used.cpu.Seconds()*1e6/float64(total), used.peak>>20)
+}
+
+// pause waits: a load generator and a sampler keep a pace.
+func pause(d time.Duration) { lifecycle.Sleep(context.Background(), d) }
+
+// sightings notes when each reading was first seen.
+type sightings struct {
+	mu   sync.Mutex
+	at   []time.Time // by number; guarded by mu
+	left int         // guarded by mu
+}
+
+func newSightings(n int) *sightings { return &sightings{at: make([]time.Time, n), left: n} }
+
+func (s *sightings) see(n int, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n >= 0 && n < len(s.at) && s.at[n].IsZero() {
+		s.at[n] = at
+		s.left--
+	}
+}
+
+func (s *sightings) complete() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left == 0
+}
+
+func (s *sightings) report(sent []time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var took []time.Duration
+	for n, at := range s.at {
+		if !at.IsZero() {
+			took = append(took, at.Sub(sent[n]))
+		}
+	}
+	if len(took) == 0 {
+		return "never seen"
+	}
+	slices.Sort(took)
+	q := func(p int) time.Duration {
+		return took[min(len(took)-1, len(took)*p/1000)].Round(100 * time.Microsecond)
+	}
+	return fmt.Sprintf("p50 %s p99 %s p99.9 %s (%d of %d seen)", q(500), q(990), q(999), len(took), len(sent))
+}
+
+func number(id string) int {
+	n := -1
+	_, rest, _ := strings.Cut(id, "-")
+	fmt.Sscanf(rest, "%d", &n)
+	return n
+}
+
+// poll notes the rows that are new since the row with id last; ids begin with the
+// time, so a row of the last second may still come in front of it.
+func (s *sightings) poll(t testing.TB, db *sql.DB, last string) string {
+	q := "SELECT source_id, event_time FROM readings"
+	if last != "" {
+		q += " WHERE event_id >= UNHEX('" + last + "')"
+	}
+	r, err := db.Query(q)
+	must(t, err)
+	defer r.Close()
+	now := time.Now()
+	var id, at string
+	for r.Next() {
+		must(t, r.Scan(&id, &at))
+		s.see(number(id), now)
+	}
+	must(t, r.Err())
+	return fmt.Sprintf("%012X%020d", now.Add(-time.Second).UnixMilli(), 0)
+}
+
+// frame is the data of a viewer's frame event.
+type frame struct {
+	Series []struct {
+		V []float64 `json:"v"`
+	} `json:"series"`
+}
+
+// follow notes the points of a viewer's frames. A point's value is its reading's
+// number, converted by the plugin.
+func (s *sightings) follow(resp *http.Response) {
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		var f frame
+		if !ok || json.Unmarshal([]byte(data), &f) != nil {
+			continue
+		}
+		now := time.Now()
+		for _, series := range f.Series {
+			for _, v := range series.V {
+				s.see(int(math.Round((v-32)/1.8-0.5)), now)
+			}
+		}
+	}
+}
