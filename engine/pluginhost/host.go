@@ -106,9 +106,9 @@ func (c Config) environment(workers int) []string {
 // An error names what is wrong: no such version, a program that is no plugin, or
 // every bad place of the configuration.
 func (h *Host) Start(ctx context.Context, cfg NodeConfig) (*Transform, error) {
-	bin, err := h.resolve(ctx, cfg.Ref)
+	prog, err := h.open(ctx, cfg.Ref)
 	if err != nil {
 		return nil, err
 	}
-	return startTransform(ctx, h.cfg, cfg, bin)
+	return startTransform(ctx, h.cfg, cfg, prog)
 }

@@ -35,18 +35,18 @@ type instance struct {
 	gone   chan struct{} // closed with the first reason: no unit may begin
 }
 
-// launch starts a process of bin and configures it. When it returns an error
+// launch starts a process of prog and configures it. When it returns an error
 // nothing is left of the process.
-func launch(ctx context.Context, cfg Config, node NodeConfig, bin Binary) (*instance, error) {
-	proc, err := newProcess(bin.Path)
+func launch(ctx context.Context, cfg Config, node NodeConfig, prog *program) (*instance, error) {
+	proc, err := newProcess(prog)
 	if err != nil {
 		return nil, err
 	}
-	inst := &instance{cfg: cfg, name: bin.Name + "@" + bin.Version, proc: proc, gone: make(chan struct{})}
+	inst := &instance{cfg: cfg, name: prog.Name + "@" + prog.Version, proc: proc, gone: make(chan struct{})}
 	inst.log = cfg.Logger.With("plugin", inst.name, "node", node.Node)
 	inst.client = plugin.NewClient(inst.clientConfig(cfg.environment(node.Workers)))
 	inst.logs.Go(func() { copyLog(proc.stderr, inst.log) })
-	if err := inst.begin(ctx, node, bin); err != nil {
+	if err := inst.begin(ctx, node, prog.Binary); err != nil {
 		if end := inst.exitStatus(); end != "" {
 			err = fmt.Errorf("%w (the process ended: %s)", err, end)
 		}

@@ -35,15 +35,15 @@ var programs = map[string]func(){
 	"hostile": serveHostile,
 }
 
-const hostArg = "be-a-host" // second argument: folder
+const hostArg = "be-a-host" // then come a folder and a plugin's name
 
 func TestMain(m *testing.M) {
 	if name, _, ok := strings.Cut(filepath.Base(os.Args[0]), "@"); ok {
 		programs[name]()
 		return
 	}
-	if len(os.Args) == 3 && os.Args[1] == hostArg {
-		beHost(os.Args[2])
+	if len(os.Args) == 4 && os.Args[1] == hostArg {
+		beHost(os.Args[2], os.Args[3])
 		return
 	}
 	goleak.VerifyTestMain(m)

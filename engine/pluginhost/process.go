@@ -38,8 +38,9 @@ var _ runner.Runner = (*process)(nil)
 // grandchild might hold the pipe open for ever.
 const pipeGrace = 200 * time.Millisecond
 
-func newProcess(path string) (*process, error) {
-	p := &process{cmd: exec.Command(path), done: make(chan struct{})}
+func newProcess(prog *program) (*process, error) {
+	p := &process{cmd: exec.Command(prog.path), done: make(chan struct{})}
+	p.cmd.Args[0] = prog.Path
 	p.cmd.Dir = os.TempDir()
 	p.cmd.SysProcAttr = ownGroup()
 	var files [6]*os.File
@@ -153,7 +154,7 @@ func (p *process) Stdout() io.ReadCloser { return p.stdout }
 func (p *process) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
 
 // Name is the program's path.
-func (p *process) Name() string { return p.cmd.Path }
+func (p *process) Name() string { return p.cmd.Args[0] }
 
 // ID is the process id.
 func (p *process) ID() string {

@@ -2,11 +2,8 @@ package pluginhost
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,50 +29,49 @@ type Binary struct {
 // String returns "name@version#hash8", as events and dead letters carry it.
 func (b Binary) String() string { return b.Name + "@" + b.Version + "#" + b.Hash[:8] }
 
-// verify reports whether the file is still what was hashed.
-func (b Binary) verify() error {
-	hash, err := hashOf(b.Path)
-	if err != nil {
-		return err
-	}
-	if hash != b.Hash {
-		return fmt.Errorf("%s has changed: SHA-256 is %s, was %s", b.Path, hash[:8], b.Hash[:8])
-	}
-	return nil
-}
-
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 
 // Resolve finds the highest version in the folder that ref, NAME@CONSTRAINT or
 // NAME alone, allows. If the plugin's source is there and newer than every binary
 // of it, or no binary fits, it is built first, which takes seconds. An error of a
 // version that is missing lists those that exist and wraps [ErrNotFound].
-func (h *Host) Resolve(ref string) (Binary, error) { return h.resolve(context.Background(), ref) }
-
-func (h *Host) resolve(ctx context.Context, ref string) (Binary, error) {
-	name, constraint, err := parseRef(ref)
+func (h *Host) Resolve(ref string) (Binary, error) {
+	prog, err := h.open(context.Background(), ref)
 	if err != nil {
 		return Binary{}, err
+	}
+	return prog.Binary, prog.close()
+}
+
+// open finds the program that ref means, and builds it if need be.
+func (h *Host) open(ctx context.Context, ref string) (*program, error) {
+	name, constraint, err := parseRef(ref)
+	if err != nil {
+		return nil, err
 	}
 	h.building.Lock()
 	defer h.building.Unlock()
 	found, err := list(h.cfg.Dir, name)
 	if err != nil {
-		return Binary{}, fmt.Errorf("plugin %q: %w", ref, err)
+		return nil, fmt.Errorf("plugin %q: %w", ref, err)
 	}
 	if h.stale(name, found) {
 		if err := h.build(ctx, name); err != nil {
-			return Binary{}, fmt.Errorf("plugin %q: %w", ref, err)
+			return nil, fmt.Errorf("plugin %q: %w", ref, err)
 		}
 		if found, err = list(h.cfg.Dir, name); err != nil {
-			return Binary{}, fmt.Errorf("plugin %q: %w", ref, err)
+			return nil, fmt.Errorf("plugin %q: %w", ref, err)
 		}
 	}
 	best := slices.IndexFunc(found, func(c candidate) bool { return constraint.Check(c.version) })
 	if best < 0 {
-		return Binary{}, fmt.Errorf("plugin %q: %w in %s; %s", ref, ErrNotFound, h.cfg.Dir, existing(name, found))
+		return nil, fmt.Errorf("plugin %q: %w in %s; %s", ref, ErrNotFound, h.cfg.Dir, existing(name, found))
 	}
-	return found[best].open(name)
+	prog, err := openProgram(name, found[best])
+	if err != nil {
+		return nil, fmt.Errorf("plugin %q: %w", ref, err)
+	}
+	return prog, nil
 }
 
 func parseRef(ref string) (string, *semver.Constraints, error) {
@@ -144,39 +140,4 @@ func existing(name string, found []candidate) string {
 		versions[i] = c.version.Original()
 	}
 	return "there is " + strings.Join(versions, ", ")
-}
-
-// open reads the file once for its hash.
-func (c candidate) open(name string) (Binary, error) {
-	path, err := filepath.Abs(c.path)
-	if err != nil {
-		return Binary{}, err
-	}
-	hash, err := hashOf(path)
-	if err != nil {
-		return Binary{}, fmt.Errorf("plugin %s@%s: %w", name, c.version.Original(), err)
-	}
-	return Binary{Name: name, Version: c.version.Original(), Path: path, Hash: hash}, nil
-}
-
-// hashOf refuses what is not a regular file, so that a link put there later is
-// not followed.
-func hashOf(path string) (string, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
 }

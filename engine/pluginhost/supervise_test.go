@@ -1,6 +1,7 @@
 package pluginhost_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -12,8 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/pluginhost"
+	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
 )
 
 // quick restarts without a noticeable pause.
@@ -199,31 +204,68 @@ func TestSocketFolderIsPrivateAndRemoved(t *testing.T) {
 	}
 }
 
-func TestChangedBinaryIsNotStarted(t *testing.T) {
-	dir := t.TempDir()
-	install(t, dir, "good", "1.0.0")
-	host := pluginhost.New(pluginhost.Config{Dir: dir, SourceDir: "-", BackoffFirst: time.Millisecond, BackoffMax: time.Millisecond})
-	tr, err := host.Start(t.Context(), pluginhost.NodeConfig{Node: "n", Ref: "good", With: double, Lanes: 1})
+// startCopy starts a plugin whose file is no one else's.
+func startCopy(t *testing.T, cfg pluginhost.Config) *pluginhost.Transform {
+	t.Helper()
+	cfg.Dir, cfg.SourceDir = t.TempDir(), "-"
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tr.Close()
+	content, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.Dir, "good@1.0.0"), content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tr, err := pluginhost.New(cfg).Start(t.Context(), pluginhost.NodeConfig{Node: "n", Ref: "good", With: double, Lanes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tr.Close() }) // never fails
+	return tr
+}
+
+func TestReplacedBinaryDoesNotRun(t *testing.T) {
+	tr := startCopy(t, quick)
 	path := tr.Binary().Path
-	if err := os.Remove(path); err != nil { // the old file is this test's own
+	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 0\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	_ = syscall.Kill(tr.PID(), syscall.SIGKILL)
+	old := tr.PID()
+	_ = syscall.Kill(old, syscall.SIGKILL)
+	until(t, "it is restarted", func() bool { pid := tr.PID(); return pid != 0 && pid != old })
+	out := mustProcess(t, tr, batch(0, record(1, "value", 1)))[0].Outputs[0]
+	if out.Plugin != tr.Binary().String() {
+		t.Errorf("made by %s", out.Plugin)
+	}
+}
+
+func TestOverwrittenBinaryDoesNotRun(t *testing.T) {
+	tr := startCopy(t, pluginhost.Config{BackoffFirst: time.Second, BackoffMax: time.Second})
+	pid := tr.PID()
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	var err error
+	until(t, "the file can be written", func() bool {
+		var f *os.File
+		if f, err = os.OpenFile(tr.Binary().Path, os.O_WRONLY|os.O_APPEND, 0); err != nil {
+			return false // in use until the process is gone
+		}
+		_, err = f.Write([]byte("x"))
+		return f.Close() == nil && err == nil
+	})
 	until(t, "the change is noticed", func() bool { return strings.Contains(tr.Status().Reason, "has changed") })
 }
 
 // beHost is a host in a process of its own: it starts the plugin, prints its
 // process id and waits to be killed.
-func beHost(dir string) {
+func beHost(dir, name string) {
 	tr, err := pluginhost.New(pluginhost.Config{Dir: dir, SourceDir: "-"}).
-		Start(context.Background(), pluginhost.NodeConfig{Node: "n", Ref: "good", Lanes: 1})
+		Start(context.Background(), pluginhost.NodeConfig{Node: "n", Ref: name, Lanes: 1})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -232,14 +274,17 @@ func beHost(dir string) {
 	select {}
 }
 
-func TestPluginEndsWithItsHost(t *testing.T) {
+// killHost starts a host with a plugin, kills the host and returns the plugin's
+// process id.
+func killHost(t *testing.T, name string) int {
+	t.Helper()
 	dir := t.TempDir()
-	install(t, dir, "good", "1.0.0")
+	install(t, dir, name, "1.0.0")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, hostArg, dir)
+	cmd := exec.Command(self, hostArg, dir, name)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -247,15 +292,63 @@ func TestPluginEndsWithItsHost(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line := make([]byte, 100)
-	n, _ := out.Read(line)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(line[:n])))
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil || !alive(pid) {
-		t.Fatalf("host says %q", line[:n])
+		t.Fatalf("host says %q", line)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // it was killed
+	return pid
+}
+
+func TestPluginEndsWithItsHost(t *testing.T) {
+	pid := killHost(t, "good")
 	until(t, "the plugin is gone", func() bool { return !alive(pid) })
+}
+
+// TestPluginWithoutWatchOutlivesItsHost is the control of the test above: nothing
+// but the SDK's watch ends the process.
+func TestPluginWithoutWatchOutlivesItsHost(t *testing.T) {
+	pid := killHost(t, "hostile")
+	for end := time.Now().Add(500 * time.Millisecond); alive(pid) && time.Now().Before(end); {
+		<-time.After(10 * time.Millisecond)
+	}
+	if !alive(pid) {
+		t.Error("it is gone: what ended it?")
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL) // started by this test
+}
+
+// stranger calls the plugin as a process would that found the socket.
+func stranger(t *testing.T, cfg pluginhost.Config) error {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	start(t, "good", cfg, double)
+	sockets, _ := filepath.Glob(os.TempDir() + "/plugin-dir*/*")
+	if len(sockets) == 0 {
+		t.Fatal("no socket")
+	}
+	conn, err := grpc.NewClient("unix:"+sockets[0], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = pluginv1.NewPluginClient(conn).Describe(within(t), &pluginv1.DescribeRequest{})
+	return err
+}
+
+func TestStrangersAreRefused(t *testing.T) {
+	if err := stranger(t, pluginhost.Config{}); err == nil {
+		t.Error("a process without the host's certificate was served")
+	}
+}
+
+// TestStrangersAreServedWithoutTLS is the control of the test above.
+func TestStrangersAreServedWithoutTLS(t *testing.T) {
+	if err := stranger(t, pluginhost.Config{InsecureSocket: true}); err != nil {
+		t.Error(err)
+	}
 }

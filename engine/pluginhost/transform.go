@@ -21,7 +21,7 @@ var ErrClosed = errors.New("plugin node is closed")
 type Transform struct {
 	cfg   Config
 	node  NodeConfig
-	bin   Binary
+	prog  *program
 	stamp string // what outputs carry as their maker
 	lanes []*lane
 
@@ -38,17 +38,18 @@ type Transform struct {
 
 var _ node.Transform = (*Transform)(nil)
 
-func startTransform(ctx context.Context, cfg Config, nc NodeConfig, bin Binary) (*Transform, error) {
+func startTransform(ctx context.Context, cfg Config, nc NodeConfig, prog *program) (*Transform, error) {
 	t := &Transform{
-		cfg: cfg, node: nc, bin: bin, stamp: bin.String(),
+		cfg: cfg, node: nc, prog: prog, stamp: prog.String(),
 		changed: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	for range max(nc.Lanes, 1) {
 		t.lanes = append(t.lanes, &lane{t: t})
 	}
-	inst, err := launch(ctx, cfg, nc, bin)
+	inst, err := launch(ctx, cfg, nc, prog)
 	if err != nil {
-		return nil, fmt.Errorf("node %q: plugin %s@%s: %w", nc.Node, bin.Name, bin.Version, err)
+		_ = prog.close() // it was read only
+		return nil, fmt.Errorf("node %q: plugin %s@%s: %w", nc.Node, prog.Name, prog.Version, err)
 	}
 	t.set(inst, nil)
 	go t.supervise(inst)
@@ -56,7 +57,7 @@ func startTransform(ctx context.Context, cfg Config, nc NodeConfig, bin Binary) 
 }
 
 // Binary returns the program that makes the node's outputs.
-func (t *Transform) Binary() Binary { return t.bin }
+func (t *Transform) Binary() Binary { return t.prog.Binary }
 
 // Restarts returns how often the process was started again.
 func (t *Transform) Restarts() uint64 { return t.restarts.Load() }
@@ -115,6 +116,7 @@ func (t *Transform) set(inst *instance, trouble error) {
 // supervise owns the instances, one after another, until Close.
 func (t *Transform) supervise(inst *instance) {
 	defer close(t.ended)
+	defer t.prog.close() // it was read only
 	pause := t.cfg.BackoffFirst
 	for inst != nil {
 		started := time.Now()
@@ -173,10 +175,10 @@ func (t *Transform) restart(pause *time.Duration) *instance {
 
 // relaunch starts the same program again, and no other.
 func (t *Transform) relaunch(ctx context.Context) (*instance, error) {
-	if err := t.bin.verify(); err != nil {
+	if err := t.prog.verify(); err != nil {
 		return nil, err
 	}
-	return launch(ctx, t.cfg, t.node, t.bin)
+	return launch(ctx, t.cfg, t.node, t.prog)
 }
 
 // Status reports whether the plugin runs and answers: not ready while there is

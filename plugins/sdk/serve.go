@@ -30,6 +30,7 @@ func Serve(p Plugin) {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if os.Getenv(pluginv1.MagicCookieKey) == pluginv1.MagicCookieValue {
 		go exitWithHost(os.Stdin)
+		_ = os.WriteFile("/proc/self/comm", []byte(p.Name), 0) // for ps and top; elsewhere there is no such file
 	}
 	slog.SetDefault(log)
 	plugin.Serve(&plugin.ServeConfig{
