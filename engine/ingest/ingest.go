@@ -103,8 +103,18 @@ const (
 // Run ingests until ctx ends or going on would do harm. When the log is full it
 // gives unacknowledged messages back to the source and waits for room. When Run
 // returns, everything appended has been offered to the source as acknowledged,
-// and nothing that it started is left. The source stays open.
+// what was received and not appended has been given back, and nothing that it
+// started is left. The source stays open and consumes no more: another engine may
+// take its queue, and a later Run begins with what was given back.
 func (in *Ingest) Run(ctx context.Context) error {
+	err := in.run(ctx)
+	if serr := in.Source.Suspend(context.WithoutCancel(ctx)); serr != nil {
+		err = errors.Join(err, fmt.Errorf("source %q: suspend: %w", in.Node, serr))
+	}
+	return err
+}
+
+func (in *Ingest) run(ctx context.Context) error {
 	for {
 		err := in.session(ctx)
 		if ctx.Err() != nil {

@@ -326,6 +326,38 @@ func TestMalformedMessageIsKeptBeforeItIsAcknowledged(t *testing.T) {
 	})
 }
 
+// An ingest that ends early has received more than it has stored. Its successor on
+// the same source must meet all of that again: acknowledging what comes after it
+// would acknowledge it, too.
+func TestEndedIngestGivesBackWhatItHasNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryLog(t)
+		l.fail = func(n int) error {
+			if n%3 == 0 {
+				return stream.ErrLostLease
+			}
+			return nil
+		}
+		b := &broker{queue: messages(60), batch: 5, stored: l.holds, empty: func() {}}
+		in, err := New(Config{
+			Pipeline: "p", Node: "plant1", Source: b, Log: l, Lanes: 4, Identify: byMessageID, FrameEvents: 8,
+			Observer: silent{}, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := in.Run(t.Context()); !errors.Is(err, stream.ErrLostLease) {
+			t.Fatalf("Run = %v", err)
+		}
+		if len(b.flight) > 0 {
+			t.Fatalf("%d messages are kept from the other consumers of the queue", len(b.flight))
+		}
+		l.fail = func(int) error { return nil }
+		ingestAll(t, b, l)
+		checkOrder(t, l, 60)
+	})
+}
+
 func TestLostLeaseEndsTheIngest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryLog(t)
