@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/binary"
 	"sync"
+	"unsafe"
 )
 
 // Flags of an encoded event.
@@ -31,17 +32,32 @@ type encoder struct {
 	out     []byte
 	fields  uint64
 	headers uint64
+	seen    *[seenSlots]seenString
 
 	lastIngested int64
 	lastRootMs   uint64
 }
 
-var encoders = sync.Pool{New: func() any { return &encoder{index: map[string]uint64{}} }}
+// seenString remembers where a string of this frame lies and its index in the
+// table. Strings of a frame mostly share memory with each other, as the decoder
+// and the sources make them, so that most look-ups need no hash of the text.
+type seenString struct {
+	at    uintptr
+	size  int
+	index uint64
+}
+
+const seenSlots = 128
+
+var encoders = sync.Pool{New: func() any {
+	return &encoder{index: map[string]uint64{}, seen: &[seenSlots]seenString{}}
+}}
 
 // body encodes f without the header. The result is valid until the next call.
 func (e *encoder) body(f *Frame) []byte {
 	clear(e.index)
-	*e = encoder{index: e.index, table: e.table[:0], events: e.events[:0], out: e.out[:0]}
+	clear(e.seen[:]) // places mean nothing once the frame's strings may be gone
+	*e = encoder{index: e.index, seen: e.seen, table: e.table[:0], events: e.events[:0], out: e.out[:0]}
 	for _, ev := range f.Events {
 		e.event(ev)
 	}
@@ -154,6 +170,15 @@ func (e *encoder) value(v *Value) {
 
 // ref appends the index of s in the string table and puts s there if it is new.
 func (e *encoder) ref(s string) {
+	at := uintptr(unsafe.Pointer(unsafe.StringData(s)))
+	slot := &e.seen[(at>>3^at>>10^uintptr(len(s)))%seenSlots]
+	if slot.at != at || slot.size != len(s) || at == 0 {
+		*slot = seenString{at, len(s), e.lookUp(s)}
+	}
+	e.uvarint(slot.index)
+}
+
+func (e *encoder) lookUp(s string) uint64 {
 	i, ok := e.index[s]
 	if !ok {
 		i = uint64(len(e.index))
@@ -161,7 +186,7 @@ func (e *encoder) ref(s string) {
 		e.table = binary.AppendUvarint(e.table, uint64(len(s)))
 		e.table = append(e.table, s...)
 	}
-	e.uvarint(i)
+	return i
 }
 
 func (e *encoder) text(s string) {
