@@ -21,7 +21,7 @@ type StateLoader interface {
 // unit comes again.
 type laneStates struct {
 	loader    StateLoader
-	suffix    string // of node names: another generation keeps states of its own
+	suffix    string                // of node names: another generation keeps states of its own
 	committed map[string]nodeValues // by node; a nil value is known to be absent
 	staged    map[string]nodeValues
 	running   map[string]nodeValues
