@@ -64,12 +64,9 @@ type Engine struct {
 
 // New returns an engine that is ready to run; it starts nothing.
 func New(c Config) (*Engine, error) {
-	if c.EngineID == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			return nil, fmt.Errorf("engine id: %w", err)
-		}
-		c.EngineID = name
+	var err error
+	if c.EngineID, err = defaultID(c.EngineID); err != nil {
+		return nil, err
 	}
 	if c.Generation == "" {
 		c.Generation = Live
@@ -81,6 +78,18 @@ func New(c Config) (*Engine, error) {
 	return &Engine{Config: c, recorder: metrics.New(), fatal: make(chan error, 1)}, nil
 }
 
+// defaultID returns id, or the host's name if there is none.
+func defaultID(id string) (string, error) {
+	if id != "" {
+		return id, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("engine id: %w", err)
+	}
+	return name, nil
+}
+
 // Run runs the pipeline until ctx ends, then drains: sources first, then stages,
 // then sinks. It returns nil after a clean drain, and otherwise the reason why the
 // pipeline could not go on. When it returns nothing that it started is left.
@@ -88,7 +97,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, e.close()) }()
 	unlock, err := lock(e.Pipeline.Name, e.EngineID)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; stop it, or give this one another --id", err)
 	}
 	e.closers = append(e.closers, unlock)
 	stopped, stop := context.WithCancelCause(ctx)

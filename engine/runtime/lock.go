@@ -22,7 +22,7 @@ func lock(pipeline, engineID string) (unlock func() error, err error) {
 		return nil, fmt.Errorf("lock file: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		err = fmt.Errorf("pipeline %q already runs here as engine %q (lock file %s); stop it, or give this one another --id: %w",
+		err = fmt.Errorf("pipeline %q already runs here as engine %q (lock file %s: %w)",
 			pipeline, engineID, path, err)
 		return nil, errors.Join(err, f.Close())
 	}

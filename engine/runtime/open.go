@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -60,14 +61,19 @@ func (e *Engine) patiently(ctx context.Context, what string, f func() error) err
 	}
 }
 
-func (e *Engine) openLog(ctx context.Context) error {
-	p := e.Pipeline
-	url := e.logURL()
-	cfg := stream.Config{
-		URL: url, Pipeline: p.Name, EngineID: e.EngineID, Lanes: p.Lanes, Strict: p.Durability == spec.Strict,
+// LogConfig describes the log of p as p's file does. Its URL is only one to connect
+// to if the log is on a real server.
+func LogConfig(p *spec.Pipeline, engineID string, logger *slog.Logger) stream.Config {
+	return stream.Config{
+		URL: p.LogAddress().Reveal(), Pipeline: p.Name, EngineID: engineID, Lanes: p.Lanes, Strict: p.Durability == spec.Strict,
 		MaxBytes: int64(p.Log.MaxBytes), Retention: p.Log.Retention, RetentionBytes: int64(p.Log.RetentionBytes),
-		IdentityWindow: p.Log.IdentityWindow, Logger: e.Logger.With("part", "log"), OnFatal: e.fail,
+		IdentityWindow: p.Log.IdentityWindow, Logger: logger.With("part", "log"),
 	}
+}
+
+func (e *Engine) openLog(ctx context.Context) error {
+	cfg := LogConfig(e.Pipeline, e.EngineID, e.Logger)
+	cfg.URL, cfg.OnFatal = e.logURL(), e.fail
 	log, err := stream.Open(ctx, cfg)
 	if err != nil {
 		return err

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/millrace/millrace/engine/node"
 )
 
 // AcceptLoss makes the log usable again after Redis has lost some of it, for an
@@ -21,17 +19,10 @@ import (
 // A reader that keeps its own position under an older epoch is then placed by
 // [Log.Align] at the same frame number as far as that exists.
 func AcceptLoss(ctx context.Context, cfg Config) (uint64, error) {
-	cfg.Strict = false // nothing is stored that could be lost
-	if err := cfg.Validate(); err != nil {
-		return 0, node.AsFatal(fmt.Errorf("log configuration: %w", err))
-	}
-	cfg.setDefaults()
-	l := newLog(cfg)
-	var err error
-	if l.opts, err = l.options(); err != nil {
+	l, err := connectOnly(cfg)
+	if err != nil {
 		return 0, err
 	}
-	l.connect()
 	defer l.Close()
 	var epoch uint64
 	err = l.patiently(ctx, "accept the loss", func(ctx context.Context) (err error) {
