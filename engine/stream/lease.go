@@ -65,21 +65,27 @@ func (l *Log) Acquire(ctx context.Context, name string) (*Lease, error) {
 		if le != nil {
 			return le, nil
 		}
-		if !sleep(ctx, min(left+time.Millisecond, l.pollTime(name))) {
+		if !l.waitForLease(ctx, name, min(left+time.Millisecond, l.cfg.LeaseTTL/10)) {
 			return nil, fmt.Errorf("acquire lease %s: %w", name, context.Cause(ctx))
 		}
 	}
 }
 
-// pollTime is how long to wait before asking for a lease again: shortly when it
-// is about to be handed over within this process.
-func (l *Log) pollTime(name string) time.Duration {
+// waitForLease waits before the lease is asked for again: for d, or, if it is held
+// in this process, until it is given back.
+func (l *Log) waitForLease(ctx context.Context, name string, d time.Duration) bool {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if l.leases[name] != nil {
-		return 5 * time.Millisecond
+	held := l.leases[name]
+	l.mu.RUnlock()
+	if held == nil {
+		return sleep(ctx, d)
 	}
-	return l.cfg.LeaseTTL / 10
+	select {
+	case <-held.lost:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // isLeaseName reports whether s is "kind:node".
@@ -134,16 +140,16 @@ func (l *Log) drop(le *Lease) {
 // committed under it afterwards. Releasing a lost lease does nothing. On an error
 // it runs out by itself.
 func (le *Lease) Release(ctx context.Context) error {
-	le.lose()
+	err := le.giveBack(ctx)
 	le.log.drop(le)
-	err := releaseScriptRun(ctx, le)
+	le.lose()
 	if err != nil {
 		return fmt.Errorf("release lease %s: %w", le.name, err)
 	}
 	return nil
 }
 
-func releaseScriptRun(ctx context.Context, le *Lease) error {
+func (le *Lease) giveBack(ctx context.Context) error {
 	l := le.log
 	if l.closed.Load() {
 		return errClosed

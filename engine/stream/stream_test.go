@@ -25,3 +25,7 @@ func redisDatabase(t testing.TB) string { return testserver.SharedRedis(t).Datab
 func TestLogOnEmbedded(t *testing.T) { logtest.Run(t, embeddedDatabase) }
 
 func TestLogOnRedis(t *testing.T) { logtest.Run(t, redisDatabase) }
+
+func TestWatermillOnEmbedded(t *testing.T) { logtest.RunWatermill(t, embeddedDatabase) }
+
+func TestWatermillOnRedis(t *testing.T) { logtest.RunWatermill(t, redisDatabase) }
