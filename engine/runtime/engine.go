@@ -160,6 +160,7 @@ func (e *Engine) runAll(ctx context.Context) {
 	for _, s := range e.sources {
 		sources.Go(func() { e.keep(ctx, "source:"+s.node.ID, s.run) })
 	}
+	<-ctx.Done()
 	sources.Wait()
 	endStages()
 	stages.Wait()
