@@ -35,7 +35,7 @@ func main() {
 // run generates code beside each of files, which are relative to root.
 func run(ctx context.Context, args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: protogen ROOT FILE.proto ...")
+		return errors.New("want a folder and the .proto files in it")
 	}
 	root, files := args[0], args[1:]
 	request, err := compile(ctx, root, files)

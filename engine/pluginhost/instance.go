@@ -96,7 +96,7 @@ func dialOptions() []grpc.DialOption {
 			grpc.ForceCodecV2(pluginv1.Codec{})),
 		experimental.WithBufferPool(pluginv1.ReceivePool()),
 		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow),
-		grpc.WithWriteBufferSize(ioBuffer), grpc.WithReadBufferSize(ioBuffer), grpc.WithSharedWriteBuffer(true),
+		grpc.WithWriteBufferSize(ioBuffer), grpc.WithReadBufferSize(ioBuffer),
 		grpc.WithDisableRetry(), // a stream that may be retried keeps copies of what it sent
 		grpc.WithIdleTimeout(0),
 	}
