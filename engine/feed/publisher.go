@@ -19,6 +19,8 @@ import (
 // DefaultWindow is how many messages may be on their way to the broker unconfirmed.
 const DefaultWindow = 2000
 
+var errConnection = errors.New("connection lost")
+
 // ErrClosed is returned by a closed [Publisher].
 var ErrClosed = errors.New("publisher is closed")
 
@@ -84,6 +86,7 @@ type outgoing struct {
 	ch       *amqp.Channel
 	confirms chan amqp.Confirmation
 	returns  chan amqp.Return
+	ended    chan *amqp.Error
 	done     chan struct{} // closed when no more confirms will come
 }
 
@@ -101,7 +104,7 @@ func (p *Publisher) Publish(ctx context.Context, m *node.Message) error {
 			err := sess.send(m)
 			p.mu.Unlock()
 			if err != nil { // m is open: the next session sends it
-				p.drop(sess, err)
+				return p.lost(sess, err)
 			}
 			return nil
 		}
@@ -136,8 +139,7 @@ func (p *Publisher) wait(ctx context.Context, sess *outgoing) error {
 	case <-p.room:
 		return nil
 	case <-sess.done:
-		p.drop(sess, errors.New("connection lost"))
-		return nil
+		return p.lost(sess, errConnection)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-p.closed:
@@ -192,6 +194,11 @@ func (p *Publisher) Close() error {
 // session returns the live session, or a new one on which everything unconfirmed
 // has been published again.
 func (p *Publisher) session(ctx context.Context) (*outgoing, error) {
+	select {
+	case <-p.closed:
+		return nil, ErrClosed
+	default:
+	}
 	p.mu.Lock()
 	sess, refused := p.sess, len(p.again) > 0
 	p.mu.Unlock()
@@ -205,8 +212,17 @@ func (p *Publisher) session(ctx context.Context) (*outgoing, error) {
 		}
 		go p.confirm(sess)
 	}
-	if err := p.resend(sess); err != nil {
-		p.drop(sess, err)
+	err := p.resend(sess)
+	select {
+	case <-p.closed: // Close may have looked before the session was there
+		sess.close()
+		return nil, ErrClosed
+	default:
+	}
+	if err != nil {
+		if err := p.lost(sess, err); err != nil {
+			return nil, err
+		}
 		return p.session(ctx)
 	}
 	return sess, nil
@@ -233,14 +249,25 @@ func (p *Publisher) resend(sess *outgoing) error {
 	return nil
 }
 
-func (p *Publisher) drop(sess *outgoing, reason error) {
-	p.cfg.Log.Warn("publisher lost its broker", "reason", reason)
+// lost ends a session that has failed. It returns an error if the broker has closed
+// it for a reason that trying again cannot mend, such as an exchange that is not
+// there.
+func (p *Publisher) lost(sess *outgoing, reason error) error {
 	p.mu.Lock()
 	if p.sess == sess {
 		p.sess = nil
 	}
 	p.mu.Unlock()
 	sess.close()
+	select {
+	case e := <-sess.ended:
+		if e != nil && (e.Code == amqp.NotFound || e.Code == amqp.AccessRefused || e.Code == amqp.PreconditionFailed) {
+			return node.AsFatal(fmt.Errorf("broker refuses to publish: %w", e))
+		}
+	default:
+	}
+	p.cfg.Log.Warn("publisher lost its broker", "reason", reason)
+	return nil
 }
 
 // connect walks the brokers until one answers, pausing after each round.
@@ -290,11 +317,12 @@ func (p *Publisher) dial(ctx context.Context, b link.Broker) (*outgoing, error) 
 	// Confirms and returns of a whole window fit: the client never waits for us.
 	out := &outgoing{
 		conn: conn, confirms: make(chan amqp.Confirmation, p.cfg.Window+1), returns: make(chan amqp.Return, p.cfg.Window+1),
-		done: make(chan struct{}),
+		ended: make(chan *amqp.Error, 1), done: make(chan struct{}),
 	}
 	if out.ch, err = conn.Channel(); err == nil {
 		out.ch.NotifyPublish(out.confirms)
 		out.ch.NotifyReturn(out.returns)
+		out.ch.NotifyClose(out.ended)
 		err = out.ch.Confirm(false)
 	}
 	if err != nil {
