@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"runtime/pprof"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -18,7 +20,7 @@ import (
 func init() { commands = append(commands, newRunCmd) }
 
 type runFlags struct {
-	listen, id, logLevel, generation string
+	listen, id, logLevel, generation, cpuProfile string
 }
 
 // newRunCmd returns `engine run`.
@@ -43,8 +45,11 @@ acknowledged is lost then either.`,
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "`host:port` of the page and the API")
 	cmd.Flags().StringVar(&f.id, "id", "", "`name` of this engine among several (default: the host's name)")
 	cmd.Flags().StringVar(&f.generation, "generation", "", "read the journal from its start under this `name`, without sources and charts")
-	if err := cmd.Flags().MarkHidden("generation"); err != nil {
-		panic(err) // the flag is defined one line above
+	cmd.Flags().StringVar(&f.cpuProfile, "cpu-profile", "", "write a CPU profile of the run to `file`")
+	for _, name := range []string{"generation", "cpu-profile"} {
+		if err := cmd.Flags().MarkHidden(name); err != nil {
+			panic(err) // both are defined just above
+		}
 	}
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "least `level` that is logged: debug, info, warn, error")
 	return cmd
@@ -66,6 +71,12 @@ func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) er
 	if err != nil {
 		return err
 	}
+	limitMemory()
+	endProfile, err := profileCPU(f.cpuProfile)
+	if err != nil {
+		return err
+	}
+	defer endProfile()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() {
@@ -76,17 +87,54 @@ func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) er
 	return e.Run(ctx)
 }
 
+// memoryTarget is the size of the heap at which the collector works harder. It is
+// a target, not a bound: bounds are prefetch, units and mailboxes.
+const memoryTarget = 96 << 20
+
+// limitMemory sets the target unless GOMEMLIMIT says another.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryTarget)
+	}
+}
+
+// profileCPU writes a profile to file until end is called; "" writes none.
+func profileCPU(file string) (end func(), err error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(file)
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cpu profile: %w", err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close() // a profile that is cut short tells so when it is read
+	}, nil
+}
+
 // newLogger writes text to a terminal and JSON elsewhere.
 func newLogger(out io.Writer, level string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
+		return nil, configError(fmt.Errorf("--log-level %q: want debug, info, warn or error", level))
 	}
-	opts := &slog.HandlerOptions{Level: l}
+	opts := &slog.HandlerOptions{Level: l, ReplaceAttr: readable}
 	if f, ok := out.(*os.File); ok && isTerminal(f) {
 		return slog.New(slog.NewTextHandler(out, opts)), nil
 	}
 	return slog.New(slog.NewJSONHandler(out, opts)), nil
+}
+
+// readable writes durations with their unit, in JSON too.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 func isTerminal(f *os.File) bool {

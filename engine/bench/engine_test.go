@@ -77,6 +77,9 @@ func (s *servers) start(name, durability, dsn string, args ...string) *process {
 	p := &process{listen: l.Addr().String()}
 	must(s.t, l.Close())
 	p.cmd = exec.Command(s.bin, append([]string{"run", file, "--listen", p.listen, "--id", "bench", "--log-level", "warn"}, args...)...)
+	if dir := os.Getenv("BENCH_PROFILES"); dir != "" {
+		p.cmd.Args = append(p.cmd.Args, "--cpu-profile", filepath.Join(dir, name+".cpu"))
+	}
 	p.cmd.Dir = "../.."
 	p.cmd.Stderr, p.cmd.Stdout = os.Stderr, os.Stderr
 	p.cmd.Env = append(os.Environ(), "AMQP_URLS="+s.rabbit.AMQPURL(), "REDIS_URL="+s.redis.URL(), "DB_DSN="+dsn)
