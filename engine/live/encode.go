@@ -164,15 +164,6 @@ func gather(ticks []*tick, all []*series, pass func(*series) bool) []run {
 	return runs
 }
 
-// count returns the number of points of runs.
-func countPoints(runs []run) int {
-	n := 0
-	for _, r := range runs {
-		n += len(r.t)
-	}
-	return n
-}
-
 // chunks cuts runs into lists of at most size points each, at least one list.
 func chunks(runs []run, size int) [][]run {
 	var out [][]run

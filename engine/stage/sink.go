@@ -21,7 +21,6 @@ type sinkLane struct {
 	sink       node.Sink
 	edges      func(*node.Unit) []*event.Event
 	letters    DeadLetterStore
-	retrier    *retrier
 	observe    Observer
 	work       context.Context
 }

@@ -144,7 +144,7 @@ func (in *Input) event(i int) (*event.Event, error) {
 	}
 	e.ID = event.RootID(event.NewIdentity("suite", e.Source.Node, e.RootID), e.Time)
 	for _, f := range in.Headers {
-		e.Headers = append(e.Headers, event.Header{Name: f.Name, Value: f.Value})
+		e.Headers = append(e.Headers, event.Header(f))
 	}
 	if in.Record != nil {
 		e.Record = &event.Record{Fields: append([]event.Field{}, *in.Record...)}

@@ -80,7 +80,6 @@ type Transform struct {
 	node            string
 	filter, require *expr.Program // nil: none
 	shape           *shape.Shape
-	drop            []string
 	source          string // of require, for its rejects
 }
 
