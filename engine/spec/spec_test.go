@@ -214,6 +214,17 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	}
 }
 
+// "embedded" is no secret: a message that says where a log lives keeps the word,
+// also if it came from a variable.
+func TestEmbeddedIsNotHidden(t *testing.T) {
+	text := strings.Replace(good, "urls: embedded", `urls: "amqp://host/"`, 1)
+	text = strings.Replace(text, "url: embedded", `url: "${S}"`, 1)
+	p, diags := parse(t, text, map[string]string{"S": Embedded})
+	if p != nil || !strings.Contains(fmt.Sprint(diags), "the log is embedded") {
+		t.Errorf("got %v, want it to say that the log is embedded", diags)
+	}
+}
+
 func TestBytes(t *testing.T) {
 	for text, want := range map[string]Bytes{"0": 0, "64MiB": 64 << 20, "4 GiB": 4 << 30, "10MB": 1e7, "1.5KiB": 1536, "17B": 17, "123": 123} {
 		if got, err := ParseBytes(text); err != nil || got != want {

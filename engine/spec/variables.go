@@ -71,7 +71,7 @@ func (d *decoder) lookup(n *yaml.Node, name, fallback string, hasDefault bool, e
 	case !ok:
 		d.misplaced(n, "${"+name, "unset-variable", "set it, or give a default: ${"+name+":value}", "variable %s is not set", name)
 	}
-	if len(value) >= minHidden {
+	if len(value) >= minHidden && value != Embedded {
 		d.hidden = append(d.hidden, value, "${"+name+"}")
 	}
 	return value
