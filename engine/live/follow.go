@@ -123,6 +123,9 @@ func (h *Hub) follow(ctx context.Context, name string, lane, index int, after ev
 			if node.ClassOf(err) == node.Fatal {
 				return fmt.Errorf("charts follow stream %q lane %d: %w", name, lane, err)
 			}
+			if ctx.Err() != nil {
+				return nil
+			}
 			h.setAway(index, err)
 			sleep(ctx, pause)
 			pause = min(2*pause, retryMost)

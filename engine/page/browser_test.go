@@ -33,7 +33,8 @@ func TestPageInChromium(t *testing.T) {
 	control := httptest.NewServer(e)
 	defer control.Close()
 	defer e.stop()
-	run := exec.CommandContext(t.Context(), program, "--test", "--test-reporter=spec", "e2e/page.mjs")
+	run := exec.CommandContext(t.Context(), program, "--test", "--test-reporter=spec",
+		"--test-timeout=240000", "--test-force-exit", "e2e/page.mjs")
 	run.Env = append(os.Environ(), "PAGE_URL=http://"+e.address, "CONTROL_URL="+control.URL, "CHROMIUM="+browser,
 		"PROFILE="+t.TempDir(), "SCREENSHOTS="+os.Getenv("PAGE_SCREENSHOTS"))
 	text, err := run.CombinedOutput()
@@ -171,9 +172,9 @@ func (e *engine) feed(points []point) {
 	}
 }
 
-// TestCommittedPageWithoutNode looks at the committed page with a browser alone:
+// TestPageCommittedWithoutNode looks at the committed page with a browser alone:
 // this needs neither Node nor the page's packages.
-func TestCommittedPageWithoutNode(t *testing.T) {
+func TestPageCommittedWithoutNode(t *testing.T) {
 	browser := chromium(t)
 	e := newEngine(t)
 	defer e.stop()

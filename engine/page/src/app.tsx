@@ -48,7 +48,7 @@ function Header() {
         value={filter.value}
         onInput={(e) => (filter.value = e.currentTarget.value)}
       />
-      <button type="button" lang={other} aria-label={t('languageLabel')} onClick={() => choose(other)}>
+      <button type="button" lang={other} onClick={() => choose(other)}>
         {t('language')}
       </button>
       <span class="version">{store.hello?.version}</span>

@@ -1,9 +1,9 @@
-/** A value with the digits that a range of values needs: about four that tell. */
+/** A value with the digits that a range of values needs: about three that tell. */
 export function number(v: number, decimals: number | undefined, span: number): string {
   if (decimals !== undefined) return v.toFixed(decimals);
   const size = Math.max(Math.abs(v), span);
   if (size !== 0 && (size >= 1e7 || size < 1e-4)) return v.toExponential(3);
-  const fine = span > 0 ? Math.ceil(-Math.log10(span / 1000)) : 2;
+  const fine = span > 0 ? Math.ceil(-Math.log10(span / 500)) : 2;
   const coarse = size > 0 ? 4 - Math.floor(Math.log10(size)) : 2;
   return v.toFixed(Math.min(Math.max(Math.min(fine, coarse), 0), 6));
 }
@@ -30,6 +30,14 @@ export function axisTime(ms: number, incr: number): string {
     return `${two(d.getMonth() + 1)}-${two(d.getDate())}`;
   }
   return incr < 60_000 ? clock(ms) : clock(ms).slice(0, 5);
+}
+
+/** Labels of a value axis whose ticks are incr apart: no digit more than they need. */
+export function axisNumber(v: number, incr: number): string {
+  const size = Math.abs(v);
+  if (size >= 1e6 || (size > 0 && incr < 1e-4)) return v.toExponential(2);
+  const digits = Math.max(0, -Math.floor(Math.log10(incr) + 1e-9));
+  return (Math.abs(v) < incr / 1e6 ? 0 : v).toFixed(digits);
 }
 
 /** A whole number with thin groups, such as 12 345. */

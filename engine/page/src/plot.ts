@@ -1,10 +1,20 @@
 import uPlot from 'uplot';
 import { look } from './colors';
 import type { Column } from './column';
-import { axisTime, number } from './format';
+import { axisNumber, axisTime } from './format';
 import type { Chart } from './store';
 
 const font = '11px system-ui, -apple-system, "Segoe UI", "Noto Sans KR", sans-serif';
+
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+/** Steps between the labels of the time axis, ms. */
+const timeSteps = [
+  ...[1, 2, 5, 10, 20, 30].map((n) => n * second),
+  ...[1, 2, 5, 10, 20, 30].map((n) => n * minute),
+  ...[1, 2, 3, 6, 12, 24, 48, 168].map((n) => n * hour),
+];
 
 /** A property of the page's style, such as --muted. */
 function css(name: string): string {
@@ -53,7 +63,8 @@ export class Plot {
           ticks: { ...grid, size: 4 },
           size: 24,
           gap: 2,
-          space: 56,
+          space: 60,
+          incrs: timeSteps,
           values: (_u, splits, _i, _s, incr) => splits.map((s) => axisTime(s, incr)),
         },
         {
@@ -64,7 +75,7 @@ export class Plot {
           gap: 4,
           space: 26,
           size: (u, values) => this.axisWidth(u, values),
-          values: (_u, splits) => splits.map((s) => number(s, undefined, (splits.at(-1) ?? 0) - (splits[0] ?? 0))),
+          values: (_u, splits, _i, _s, incr) => splits.map((s) => axisNumber(s, incr)),
         },
       ],
       series: [{}, ...this.chart.lines.map((l) => this.series(l.index))],

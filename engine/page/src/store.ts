@@ -59,7 +59,7 @@ export class Store {
   hello: Hello | undefined;
   clockOffset = 0; // ms that the server's clock is ahead of this machine's
   logAway = false;
-  points = 0; // received so far
+  points = 0; // received live so far
   missed = 0; // told in gaps
   resets = 0;
   revision = 0; // rises with every new chart
@@ -158,7 +158,7 @@ export class Store {
       if (!at) continue;
       const column = f.history ? (at.line.staged ??= at.line.column.fresh()) : at.line.column;
       for (let i = 0; i < s.t.length; i++) column.insert(s.t[i] as number, s.v[i] as number);
-      this.points += s.t.length;
+      if (!f.history) this.points += s.t.length;
       at.chart.revision++;
     }
     if (f.end) this.adopt();
