@@ -112,8 +112,8 @@ func (l *Log) awayOrFatal(err error) error {
 	if err == nil {
 		return nil
 	}
-	if node.ClassOf(err) == node.Fatal {
-		return err
+	if node.ClassOf(err) == node.Fatal || errors.Is(err, ErrDurability) { // go-redis takes the class off an error of OnConnect
+		return node.AsFatal(err)
 	}
 	if errors.Is(err, redis.ErrClosed) {
 		return errClosed
