@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"runtime/pprof"
+	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -58,6 +60,9 @@ acknowledged is lost then either.`,
 func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) error {
 	logger, err := newLogger(out, f.logLevel)
 	if err != nil {
+		return err
+	}
+	if err := checkListen(f.listen); err != nil {
 		return err
 	}
 	p, pl, err := loadPlan(file, out)
@@ -114,6 +119,18 @@ func profileCPU(file string) (end func(), err error) {
 		pprof.StopCPUProfile()
 		_ = f.Close() // a profile that is cut short tells so when it is read
 	}, nil
+}
+
+// checkListen finds a wrong address before anything is started for it.
+func checkListen(listen string) error {
+	_, port, err := net.SplitHostPort(listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return configError(fmt.Errorf("--listen %q: want host:port, such as 127.0.0.1:8080 or :8080", listen))
+	}
+	return nil
 }
 
 // newLogger writes text to a terminal and JSON elsewhere.

@@ -59,7 +59,7 @@ func (e *Engine) readers(ctx context.Context, lease *stream.Lease, id string, st
 			sub, err := stream.NewLaneSubscriber(stream.SubscriberConfig{
 				Log: e.log, Lease: lease, Reader: e.reader(id), Stream: s, Lane: lane, Start: at,
 				MaxEvents: e.Pipeline.Unit.MaxEvents, MaxBytes: int(e.Pipeline.Unit.MaxBytes),
-				Logger: e.Logger.With("reader", id), OnStop: onStop,
+				Logger: e.Logger, OnStop: onStop,
 			})
 			if err != nil {
 				return nil, err

@@ -47,7 +47,7 @@ func (e *Engine) buildSink(ctx context.Context, s plan.SinkRun) (node.Sink, erro
 	case *sqlsink.Options:
 		return sqlsink.Open(ctx, sqlsink.Config{
 			DSN: e.dsn(opts.Connection), Pipeline: e.Pipeline.Name, Generation: e.Generation, Node: s.ID,
-			Streams: streamsOf(s.Edges), Options: *opts, Logger: e.Logger.With("sink", s.ID),
+			Streams: streamsOf(s.Edges), Options: *opts, Logger: e.Logger,
 		})
 	default:
 		return nil, fmt.Errorf("no sink is built for options of type %T", opts)

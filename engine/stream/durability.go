@@ -134,7 +134,9 @@ func (l *Log) examine(ctx context.Context) error {
 		if l.cfg.Strict {
 			return node.AsFatal(err)
 		}
-		l.logger.Warn("best effort: a crash of redis may lose what was acknowledged", "because", err)
+		if !s.noInfo { // who starts an embedded log says so
+			l.logger.Warn("best effort: a crash of redis may lose what was acknowledged", "because", err)
+		}
 	}
 	l.maxBytes = l.memoryLimit(s)
 	return nil
