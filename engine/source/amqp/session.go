@@ -208,6 +208,13 @@ func (s *session) last() uint64 {
 	return s.base + s.handed
 }
 
+// useful reports whether the session has brought anything that was stored.
+func (s *session) useful() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked > 0
+}
+
 func (s *session) why() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

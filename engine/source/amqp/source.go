@@ -296,8 +296,8 @@ func (s *Source) drop(sess *session) {
 	sess.close()
 	s.base = sess.last()
 	s.held = sess.meter.fitting()
-	if time.Since(s.since) > time.Second {
-		s.pause = 0
+	if sess.useful() || time.Since(s.since) > time.Second {
+		s.pause = 0 // a line that breaks often is no reason to wait, one that carries nothing is
 	}
 }
 
