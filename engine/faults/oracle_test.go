@@ -45,44 +45,58 @@ type producer struct {
 	url    string
 	ledger *ledger
 	rate   int // messages per second over all queues
-	copies int
+	copies int // of each message; default 1
+	plant  int // the only plant that gets any; 0: all four in turn
+
+	conn *amqp091.Connection
+	ch   *amqp091.Channel
 }
 
-func (p *producer) run(ctx context.Context, t *testing.T) {
-	conn, err := amqp091.Dial(p.url)
-	if err != nil {
-		t.Error(err)
-		return
+// open connects and makes sure that the queues are there.
+func (p *producer) open() (err error) {
+	if p.conn, err = amqp091.Dial(p.url); err != nil {
+		return err
 	}
-	defer conn.Close()
-	ch, err := conn.Channel()
+	p.ch, err = p.conn.Channel()
 	if err == nil {
-		err = ch.Confirm(false)
+		err = p.ch.Confirm(false)
 	}
 	for i := range 4 {
 		if err == nil {
-			_, err = ch.QueueDeclare(queue(i), true, false, false, false, nil)
+			_, err = p.ch.QueueDeclare(queue(i), true, false, false, false, nil)
 		}
 	}
-	if err != nil {
+	return err
+}
+
+func (p *producer) close() { _ = p.conn.Close() } // everything is confirmed
+
+func (p *producer) run(ctx context.Context, t *testing.T) {
+	if err := p.open(); err != nil {
 		t.Error(err)
 		return
 	}
+	defer p.close()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for n := 0; ctx.Err() == nil; {
+	batch := max(1, p.rate/50)
+	for n := 0; ctx.Err() == nil; n += batch {
 		<-tick.C
-		var waiting []pending
-		for range max(1, p.rate/50) {
-			for range max(1, p.copies) {
-				waiting = append(waiting, p.publish(t, ch, n))
-			}
-			n++
+		p.round(t, n, n+batch)
+	}
+}
+
+// round publishes the numbers from..to-1 and waits for their confirms.
+func (p *producer) round(t *testing.T, from, to int) {
+	var waiting []pending
+	for n := from; n < to; n++ {
+		for range max(1, p.copies) {
+			waiting = append(waiting, p.publish(t, n))
 		}
-		for _, w := range waiting {
-			if w.confirm != nil && w.confirm.Wait() {
-				p.ledger.note(p.ledger.confirmed, w.id)
-			}
+	}
+	for _, w := range waiting {
+		if w.confirm != nil && w.confirm.Wait() {
+			p.ledger.note(p.ledger.confirmed, w.id)
 		}
 	}
 }
@@ -94,18 +108,26 @@ type pending struct {
 
 func queue(i int) string { return fmt.Sprintf("master.plant%d", i%4+1) }
 
-func (p *producer) publish(t *testing.T, ch *amqp091.Channel, n int) pending {
+func (p *producer) publish(t *testing.T, n int) pending {
 	id := "m-" + strconv.Itoa(n)
-	body := fmt.Sprintf(`{"id":%q,"device":"d%d-%d","metric":"temperature","ts":"%s","n":%d,"value":%d.5,"unit":"C"}`,
-		id, n%4, n/4%devicesPerPlant, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), n, n%100)
 	p.ledger.note(p.ledger.published, id)
-	c, err := ch.PublishWithDeferredConfirmWithContext(context.Background(), "", queue(n), true, false, amqp091.Publishing{
-		ContentType: "application/json", DeliveryMode: amqp091.Persistent, MessageId: id, Body: []byte(body),
+	to := queue(n)
+	if p.plant > 0 {
+		to = queue(p.plant - 1)
+	}
+	c, err := p.ch.PublishWithDeferredConfirm("", to, true, false, amqp091.Publishing{
+		ContentType: "application/json", DeliveryMode: amqp091.Persistent, MessageId: id, Body: reading(id, n),
 	})
 	if err != nil {
 		t.Error(err)
 	}
 	return pending{id, c}
+}
+
+// reading is the body of message n.
+func reading(id string, n int) []byte {
+	return fmt.Appendf(nil, `{"id":%q,"device":"d%d-%d","metric":"temperature","ts":"%s","n":%d,"value":%d.5,"unit":"C"}`,
+		id, n%4, n/4%devicesPerPlant, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), n, n%100)
 }
 
 // verdict is what the oracle found.

@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { testserver.Main(m) }
 
-// pipelineFile is the pipeline under test: four queues, a decode node, the scale
-// plugin in a process of its own, and a table with an arrival counter.
+// pipelineFile is the frame of the pipelines under test: name, more settings,
+// the plugins' folder, nodes.
 const pipelineFile = `kind: pipeline
 version: 1
 name: %s
@@ -30,20 +33,30 @@ connections:
   plants: { amqp: { urls: "${AMQP_URLS}" } }
   log:    { redis: { url: "${REDIS_URL}" } }
   store:  { sql: { dsn: "${DB_DSN}" } }
-plugins: { dir: %q }
+%splugins: { dir: %q }
 nodes:
-%s  - id: readings
+%s`
+
+const sourceNode = `  - id: plant%d
+    source: amqp
+    with: { connection: plants, queue: master.plant%[1]d, prefetch: 500, identity: "message_id ?? payload.id" }
+`
+
+// pathNodes are a decode node, the scale plugin in a process of its own, and a
+// table with an arrival counter.
+const pathNodes = `  - id: readings
     transform: json
-    inputs: [plant1, plant2, plant3, plant4]
+    inputs: [%s]
     with: { time: ts }
   - id: celsius
     plugin: scale@^1
     inputs: [readings]
     key: device
     with: { convert: ["C->F"] }
-  - id: rows
+` + sinkNode + "    inputs: [celsius]\n"
+
+const sinkNode = `  - id: rows
     sink: sql
-    inputs: [celsius]
     with:
       connection: store
       table: readings
@@ -55,19 +68,39 @@ nodes:
         - { name: value }
 `
 
-const sourceNode = `  - id: plant%d
-    source: amqp
-    with: { connection: plants, queue: master.plant%d, prefetch: 500, identity: "message_id ?? payload.id" }
-`
+// sources are the source nodes of these plants.
+func sources(plants ...int) string {
+	var b strings.Builder
+	for _, i := range plants {
+		fmt.Fprintf(&b, sourceNode, i)
+	}
+	return b.String()
+}
+
+// usual are the nodes of the pipeline from these plants to the table.
+func usual(plants ...int) string {
+	ids := make([]string, len(plants))
+	for i, n := range plants {
+		ids[i] = fmt.Sprintf("plant%d", n)
+	}
+	return sources(plants...) + fmt.Sprintf(pathNodes, strings.Join(ids, ", "))
+}
 
 const tableDDL = `CREATE TABLE readings (event_id BINARY(16) NOT NULL PRIMARY KEY, arrival BIGINT NOT NULL AUTO_INCREMENT UNIQUE,
  source_id VARCHAR(191) NOT NULL, plant VARCHAR(64), device VARCHAR(64) NOT NULL, n BIGINT NOT NULL, value DOUBLE)`
 
-// rig is one pipeline with its servers and its engine process.
+// setup is what a test chooses about its rig; what it leaves out is the usual.
+type setup struct {
+	settings string // lines of the pipeline file, such as "durability: strict\n"
+	nodes    string
+	redis    []testserver.RedisOption
+	maria    *testserver.MariaDBServer // default: the shared one
+}
+
+// rig is one pipeline with its servers and its engine processes.
 type rig struct {
 	t      *testing.T
-	name   string
-	file   string
+	file   string // of the pipeline called faults
 	binary string
 	amqp   string
 	redis  *testserver.RedisServer
@@ -100,29 +133,64 @@ func repoRoot() string {
 }
 
 // newRig starts servers for one test and writes its pipeline file.
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, s setup) *rig {
 	t.Helper()
 	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, name: "faults", binary: binary, redis: testserver.Redis(t)}
+	r := &rig{t: t, binary: binary, redis: testserver.Redis(t, s.redis...)}
 	r.amqp = testserver.SharedRabbitMQ(t).VHost(t)
-	maria := testserver.SharedMariaDB(t)
-	r.dsn = maria.Database(t)
-	r.db = maria.Open(t, r.dsn)
+	if s.maria == nil {
+		s.maria = testserver.SharedMariaDB(t)
+	}
+	r.dsn = s.maria.Database(t)
+	r.db = s.maria.Open(t, r.dsn)
 	r.exec(tableDDL)
-	var sources strings.Builder
-	for i := range 4 {
-		fmt.Fprintf(&sources, sourceNode, i+1, i+1)
+	r.declareQueues()
+	if s.nodes == "" {
+		s.nodes = usual(1, 2, 3, 4)
 	}
-	r.file = filepath.Join(t.TempDir(), "faults.yaml")
-	text := fmt.Sprintf(pipelineFile, r.name, filepath.Join(repoRoot(), "plugins", "bin"), sources.String())
-	if err := os.WriteFile(r.file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	r.file = r.write("faults", s.settings, s.nodes)
+	r.env = []string{
+		"AMQP_URLS=" + r.amqp, "REDIS_URL=" + r.redis.URL(), "DB_DSN=" + r.dsn,
+		"XDG_RUNTIME_DIR=" + t.TempDir(), // of the lock files: other runs of this test have others
 	}
-	r.env = []string{"AMQP_URLS=" + r.amqp, "REDIS_URL=" + r.redis.URL(), "DB_DSN=" + r.dsn}
 	return r
+}
+
+// declareQueues makes the plants' queues: an engine never does by itself.
+func (r *rig) declareQueues() {
+	r.t.Helper()
+	p := producer{url: r.amqp}
+	if err := p.open(); err != nil {
+		r.t.Fatal(err)
+	}
+	p.close()
+}
+
+// write makes a pipeline file and returns its path.
+func (r *rig) write(name, settings, nodes string) string {
+	r.t.Helper()
+	file := filepath.Join(r.t.TempDir(), name+".yaml")
+	text := fmt.Sprintf(pipelineFile, name, settings, filepath.Join(repoRoot(), "plugins", "bin"), nodes)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	return file
+}
+
+// throughProxy puts a proxy between the engine and the server whose address is in
+// the variable.
+func (r *rig) throughProxy(variable, addr string) *testserver.Link {
+	r.t.Helper()
+	link := testserver.Proxy(r.t, addr)
+	for i, v := range r.env {
+		if strings.HasPrefix(v, variable+"=") {
+			r.env[i] = strings.Replace(v, addr, link.Addr(), 1)
+		}
+	}
+	return link
 }
 
 func (r *rig) exec(statement string) {
@@ -143,15 +211,20 @@ type engine struct {
 // start runs the engine under id. It is killed at the test's end if it still runs.
 func (r *rig) start(id string) *engine {
 	r.t.Helper()
+	return r.startFile(r.file, id)
+}
+
+// startFile runs another pipeline file than the rig's own.
+func (r *rig) startFile(file, id string) *engine {
+	r.t.Helper()
 	e := &engine{listen: freeAddr(r.t), log: &lockedBuffer{}, waited: make(chan error, 1)}
-	e.cmd = exec.Command(r.binary, "run", r.file, "--listen", e.listen, "--id", id)
+	e.cmd = exec.Command(r.binary, "run", file, "--listen", e.listen, "--id", id)
 	e.cmd.Dir = repoRoot()
 	e.cmd.Env = append(os.Environ(), r.env...)
 	e.cmd.Stderr, e.cmd.Stdout = e.log, e.log
-	if err := e.cmd.Start(); err != nil {
+	if err := e.launch(); err != nil {
 		r.t.Fatal(err)
 	}
-	go func() { e.waited <- e.cmd.Wait() }()
 	r.t.Cleanup(func() {
 		e.kill()
 		if r.t.Failed() {
@@ -159,6 +232,22 @@ func (r *rig) start(id string) *engine {
 		}
 	})
 	return e
+}
+
+// launch starts the process. It dies with this test binary, however that ends: the
+// kernel ties it to the thread that started it, which lives until the process ends.
+func (e *engine) launch() error {
+	e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err := e.cmd.Start()
+		started <- err
+		if err == nil {
+			e.waited <- e.cmd.Wait()
+		}
+	}()
+	return <-started
 }
 
 // kill ends the engine with SIGKILL and waits until it is gone.
@@ -174,6 +263,21 @@ func (e *engine) wait() error {
 	return err
 }
 
+// exit waits for the engine's end and returns its exit code, -1 after a signal.
+func (r *rig) exit(e *engine) int {
+	r.t.Helper()
+	testserver.Eventually(r.t, time.Minute, "the engine's end", func() error {
+		select {
+		case err := <-e.waited:
+			e.waited <- err
+			return nil
+		default:
+			return errors.New("it runs")
+		}
+	})
+	return e.cmd.ProcessState.ExitCode()
+}
+
 func (e *engine) signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	if err := e.cmd.Process.Signal(sig); err != nil {
@@ -181,20 +285,59 @@ func (e *engine) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
+// get asks the engine's HTTP server.
+func (e *engine) get(path string) (status int, body string, err error) {
+	resp, err := http.Get("http://" + e.listen + path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
+}
+
 // awaitReady waits until /readyz says so.
 func (r *rig) awaitReady(e *engine) {
 	r.t.Helper()
 	testserver.Eventually(r.t, time.Minute, "engine ready", func() error {
-		resp, err := http.Get("http://" + e.listen + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err == nil && resp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%s: %s", resp.Status, body)
+		status, body, err := e.get("/readyz")
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("%d: %s", status, body)
 		}
 		return err
+	})
+}
+
+// metric is the sum of a metric's samples over all labels.
+func (r *rig) metric(e *engine, name string) float64 {
+	r.t.Helper()
+	_, body, err := e.get("/metrics")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	sum := 0.0
+	for line := range strings.Lines(body) {
+		if rest, ok := strings.CutPrefix(line, name); ok && (rest[0] == '{' || rest[0] == ' ') {
+			fields := strings.Fields(rest)
+			v, err := strconv.ParseFloat(fields[len(fields)-1], 64)
+			if err != nil {
+				r.t.Fatalf("metric %q: %v", line, err)
+			}
+			sum += v
+		}
+	}
+	return sum
+}
+
+// awaitMetric waits until a metric has reached least.
+func (r *rig) awaitMetric(e *engine, name string, least float64) {
+	r.t.Helper()
+	r.awaitReady(e)
+	testserver.Eventually(r.t, time.Minute, name, func() error {
+		if v := r.metric(e, name); v < least {
+			return fmt.Errorf("%g, want %g", v, least)
+		}
+		return nil
 	})
 }
 

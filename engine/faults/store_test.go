@@ -1,0 +1,84 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/engine/testserver"
+)
+
+// The database's side: away for longer than the log has room.
+
+// peakMemory is the most memory that the process ever had, in bytes.
+func (r *rig) peakMemory(e *engine) int {
+	r.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		r.t.Fatal("no VmHWM in /proc")
+	}
+	kib, err := strconv.Atoi(fields[0])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return kib << 10
+}
+
+// memoryBound is what an engine may take while everything behind it is away: its
+// own 200 MB less the plugin's share, whatever waits in the queues.
+const memoryBound = 200 << 20
+
+// TestFaultDatabaseAwayUntilTheLogIsFull kills MariaDB under load until the log has
+// no room: ingest stops, the broker keeps the rest, the engine's memory stays
+// bounded. When the database is back everything goes on by itself.
+func TestFaultDatabaseAwayUntilTheLogIsFull(t *testing.T) {
+	const all = 32_000
+	maria := testserver.MariaDB(t)
+	r := newRig(t, setup{maria: maria, settings: "log: { max_bytes: 1MiB }\n"})
+	l := newLedger()
+	e := r.start("full")
+	r.burst(l, 0, 500)
+	r.awaitRows(500)
+	maria.Kill()
+	r.burst(l, 500, all)
+	kept := r.awaitFull(e, all)
+	maria.Start()
+	r.awaitReady(e)
+	v := r.settle(l)
+	peak := r.peakMemory(e)
+	t.Logf("%d rows, %d messages were left to the broker, peak memory %d MB", v.rows, kept, peak>>20)
+	v.must(t)
+	if peak > memoryBound {
+		t.Errorf("peak memory %d MB", peak>>20)
+	}
+}
+
+// awaitFull waits until /readyz says that the log is full and every message that
+// was published is either in the journal or with the broker. It returns how many the
+// broker has.
+func (r *rig) awaitFull(e *engine, published int) (kept int) {
+	r.t.Helper()
+	testserver.Eventually(r.t, time.Minute, "a full log", func() error {
+		_, body, err := e.get("/readyz")
+		if err == nil && !strings.Contains(body, "full") {
+			err = fmt.Errorf("not full: %s", body)
+		}
+		return err
+	})
+	testserver.Eventually(r.t, time.Minute, "the broker to keep the rest", func() error {
+		stored := int(r.metric(e, "millrace_ingested_events_total"))
+		if kept = r.waiting(); kept == 0 || stored+kept != published {
+			return fmt.Errorf("%d stored, %d kept of %d", stored, kept, published)
+		}
+		return nil
+	})
+	return kept
+}
