@@ -43,7 +43,8 @@ func (tb *table) latency() {
 	rows, frames := newSightings(total), newSightings(total)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for last := ""; !rows.complete(); pause(time.Millisecond) {
+		limit := time.Now().Add((latencySeconds + 30) * time.Second)
+		for last := ""; !rows.complete() && time.Now().Before(limit); pause(time.Millisecond) {
 			last = rows.poll(tb.t, db, last)
 		}
 	})
@@ -124,7 +125,7 @@ func number(id string) int {
 }
 
 // poll notes the rows that are new since the row with id last; ids begin with the
-// time, so a row of the last second may still come in front of it.
+// time, so a row of the last seconds may still come in front of it.
 func (s *sightings) poll(t testing.TB, db *sql.DB, last string) string {
 	q := "SELECT source_id, event_time FROM readings"
 	if last != "" {
@@ -140,7 +141,7 @@ func (s *sightings) poll(t testing.TB, db *sql.DB, last string) string {
 		s.see(number(id), now)
 	}
 	must(t, r.Err())
-	return fmt.Sprintf("%012X%020d", now.Add(-time.Second).UnixMilli(), 0)
+	return fmt.Sprintf("%012X%020d", now.Add(-3*time.Second).UnixMilli(), 0)
 }
 
 // frame is the data of a viewer's frame event.
