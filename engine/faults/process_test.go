@@ -169,7 +169,7 @@ func TestFaultPluginKilledUnderLoad(t *testing.T) {
 	e := r.start("plugin")
 	var old []int
 	r.under(&producer{url: r.amqp, ledger: l, rate: 2000}, func() {
-		for range 8 {
+		for range 5 {
 			r.awaitRows(r.rows() + 300)
 			plugins := r.awaitPlugins(e, old)
 			for _, pid := range plugins {

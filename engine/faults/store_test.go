@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,4 +82,49 @@ func (r *rig) awaitFull(e *engine, published int) (kept int) {
 		return nil
 	})
 	return kept
+}
+
+// TestFaultDatabaseRestartedUnderLoad kills MariaDB in the middle of transactions:
+// nobody knows then whether the last one was committed, and it happens once.
+func TestFaultDatabaseRestartedUnderLoad(t *testing.T) {
+	maria := testserver.MariaDB(t)
+	r := newRig(t, setup{maria: maria})
+	l := newLedger()
+	e := r.start("restart")
+	r.under(&producer{url: r.amqp, ledger: l, rate: 2000}, func() {
+		for range 5 {
+			r.awaitRows(r.rows() + 500)
+			maria.Kill()
+			maria.Start()
+		}
+	})
+	r.settle(l).must(t)
+	r.awaitReady(e)
+	if n := r.metric(e, "millrace_dead_letters_total"); n > 0 {
+		t.Errorf("%.0f events were given up because the database was away", n)
+	}
+}
+
+// TestFaultAwayServersDoNotHoldTheDrain: an engine that is told to end while a
+// server does not answer ends all the same, and its successor has everything.
+func TestFaultAwayServersDoNotHoldTheDrain(t *testing.T) {
+	maria := testserver.MariaDB(t)
+	r := newRig(t, setup{maria: maria})
+	l := newLedger()
+	for i, server := range []interface {
+		Pause()
+		Resume()
+	}{maria, r.redis} {
+		e := r.start("drain")
+		r.awaitReady(e)
+		server.Pause()
+		r.burst(l, 1000*i, 1000*i+500)
+		e.signal(t, syscall.SIGTERM)
+		began := time.Now()
+		code := r.exit(e)
+		t.Logf("exit code %d after %s", code, time.Since(began).Round(time.Second))
+		server.Resume()
+	}
+	r.start("drain")
+	r.settle(l).must(t)
 }
