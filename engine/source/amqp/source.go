@@ -221,6 +221,7 @@ func (s *Source) connect(ctx context.Context) (*session, error) {
 			return nil, err
 		}
 	}
+	said := "" // a reason is logged when it is new
 	for {
 		sess, err := s.round(ctx)
 		if sess != nil {
@@ -234,7 +235,10 @@ func (s *Source) connect(ctx context.Context) (*session, error) {
 			return nil, node.AsFatal(err)
 		}
 		s.setStatus(err.Error())
-		s.log.Warn("cannot consume", "queue", s.cfg.Queue, "reason", err)
+		if reason := err.Error(); reason != said {
+			s.log.Warn("cannot consume, trying on", "queue", s.cfg.Queue, "reason", reason)
+			said = reason
+		}
 		if err := s.rest(ctx); err != nil {
 			return nil, err
 		}

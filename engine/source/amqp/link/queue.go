@@ -1,6 +1,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -27,7 +28,7 @@ type Binding struct {
 func Declare(ch *amqp.Channel, q Queue) error {
 	if !q.Create {
 		if _, err := ch.QueueDeclarePassive(q.Name, false, false, false, false, nil); err != nil {
-			return fmt.Errorf("look up: %w", err)
+			return lookUpError(err)
 		}
 		return nil
 	}
@@ -44,4 +45,12 @@ func Declare(ch *amqp.Channel, q Queue) error {
 		}
 	}
 	return nil
+}
+
+// lookUpError says what to do about a queue that is not there.
+func lookUpError(err error) error {
+	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Code == amqp.NotFound {
+		return fmt.Errorf("there is no such queue yet: create it, or set declare: true (%w)", err)
+	}
+	return fmt.Errorf("look up: %w", err)
 }
