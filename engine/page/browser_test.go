@@ -181,7 +181,7 @@ func TestPageCommittedWithoutNode(t *testing.T) {
 	e.feed([]point{{"temperature", "pump-7", "C", 1000, 41.25}, {"temperature", "pump-8", "C", 500, 17.5}})
 	tab := openTab(t, browser, "http://"+e.address+"/")
 	tab.until(`document.querySelector('.chip')?.dataset.state === 'live'`)
-	for _, want := range []string{"temperature", "pump-7", "41.25", "pump-8", "17.50", "Embedded mode"} {
+	for _, want := range []string{"temperature", "pump-7", "41.25", "pump-8", "17.5", "Embedded mode"} {
 		tab.until(fmt.Sprintf("document.body.innerText.includes(%q)", want))
 	}
 	tab.until(painted)
@@ -192,7 +192,7 @@ func TestPageCommittedWithoutNode(t *testing.T) {
 	tab.until(`document.body.innerText.includes("43.75")`)
 	e.feed([]point{{"temperature", "pump-7", "C", 0, 44.5}})
 	e.start()
-	tab.until(`document.body.innerText.includes("44.50")`)
+	tab.until(`document.body.innerText.includes("44.5")`)
 }
 
 // painted is true once a chart has pixels of the first line's colour.

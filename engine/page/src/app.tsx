@@ -1,8 +1,8 @@
 import { useRef } from 'preact/hooks';
 import { Card } from './card';
 import { count } from './format';
-import { choose, lang, t } from './i18n';
-import { beat, chip, connection, filter, lost, Rate, silentFor, store } from './state';
+import { choose, duration, lang, t } from './i18n';
+import { beat, chip, chosenSpan, connection, filter, longest, lost, Rate, silentFor, spans, store } from './state';
 import type { Chart } from './store';
 
 function Chip() {
@@ -22,6 +22,26 @@ function Throughput() {
   const rate = useRef(new Rate());
   const perSecond = rate.current.measure(store.points, Date.now());
   return <span class="rate">{t('perSecond', { n: count(perSecond) })}</span>;
+}
+
+function Range() {
+  void beat.value;
+  return (
+    <select
+      aria-label={t('range')}
+      value={String(chosenSpan.value)}
+      onChange={(e) => (chosenSpan.value = Number(e.currentTarget.value))}
+    >
+      <option value="0">{t('rangeAuto')}</option>
+      {spans
+        .filter((s) => s <= longest())
+        .map((s) => (
+          <option key={s} value={String(s)}>
+            {duration(s)}
+          </option>
+        ))}
+    </select>
+  );
 }
 
 function Header() {
@@ -48,6 +68,7 @@ function Header() {
         value={filter.value}
         onInput={(e) => (filter.value = e.currentTarget.value)}
       />
+      <Range />
       <button type="button" lang={other} onClick={() => choose(other)}>
         {t('language')}
       </button>

@@ -1,10 +1,10 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { look } from './colors';
-import { clock, number, stamp } from './format';
+import { clock, digits, number, stamp } from './format';
 import { duration, t } from './i18n';
 import { Plot } from './plot';
-import { beat, dark, edge } from './state';
+import { beat, dark, edge, span } from './state';
 import type { Chart, Line } from './store';
 
 const rowsShown = 50;
@@ -31,14 +31,21 @@ interface Row {
   max: string;
 }
 
+/** The time that chart shows, ms. */
+function spanOf(chart: Chart): number {
+  return Math.min(span(), chart.windowMs);
+}
+
 function rowsOf(chart: Chart, right: number, hover: number): Row[] {
-  const from = right - chart.windowMs;
+  const from = right - spanOf(chart);
   return chart.lines.map((line) => {
     const extent = line.column.extent(from, right);
-    const span = extent ? extent[1] - extent[0] : 0;
-    const text = (v: number | undefined): string => (v === undefined ? '–' : number(v, chart.decimals, span));
     const shown = Number.isNaN(hover) ? line.column.last() : line.column.nearest(hover);
-    return { line, value: text(shown?.v), min: text(extent?.[0]), max: text(extent?.[1]) };
+    const values = [shown?.v, extent?.[0], extent?.[1]];
+    const own = Math.max(...values.map((v) => (v === undefined ? 0 : digits(v))));
+    const width = extent ? extent[1] - extent[0] : 0;
+    const [value, min, max] = values.map((v) => (v === undefined ? '–' : number(v, chart.decimals, width, own)));
+    return { line, value: value as string, min: min as string, max: max as string };
   });
 }
 
@@ -155,7 +162,7 @@ function usePlot(chart: Chart, hover: { value: number }) {
       frame = requestAnimationFrame(loop);
       if (!visible || now - drawn < leastPause) return;
       drawn = now;
-      plot.draw(rightOf(chart));
+      plot.draw(rightOf(chart), spanOf(chart));
     };
     frame = requestAnimationFrame(loop);
     const seen = new IntersectionObserver((es) => (visible = es.at(-1)?.isIntersecting ?? true));
@@ -179,7 +186,7 @@ export function Card({ chart }: { chart: Chart }) {
   const host = usePlot(chart, hover);
   const right = rightOf(chart);
   const age = edge() - newestOf(chart);
-  const label = t('chartLabel', { title: chart.title, n: chart.lines.length, window: duration(chart.windowMs) });
+  const label = t('chartLabel', { title: chart.title, n: chart.lines.length, window: duration(spanOf(chart)) });
   return (
     <article class="card" data-chart={chart.id}>
       <header>

@@ -30,6 +30,11 @@ export class Column {
     return this.length ? this.time(this.length - 1) : NaN;
   }
 
+  /** Time of the oldest point, NaN if there is none. */
+  get oldest(): number {
+    return this.length ? this.time(0) : NaN;
+  }
+
   /** Puts a point in its place in time, behind those of equal time. */
   insert(t: number, v: number): void {
     if (this.to === this.t.length) this.makeRoom();

@@ -1,12 +1,15 @@
 import { expect, it } from 'vitest';
 import { look } from './colors';
-import { axisNumber, count, number } from './format';
+import { axisNumber, count, digits, number } from './format';
 
 it('shows the digits that tell', () => {
-  expect(number(41.25, undefined, 0)).toBe('41.25');
+  expect(number(41.25, undefined, 0)).toBe('41.250');
   expect(number(41.256789, 1, 0)).toBe('41.3');
   expect(number(473.6123, undefined, 320)).toBe('473.6');
   expect(number(0, undefined, 0)).toBe('0.00');
+  expect(number(27.2, undefined, 0.5, digits(27.2))).toBe('27.2');
+  expect(number(27, undefined, 0.5, digits(27.25))).toBe('27.00');
+  expect([5, 0.125, 1e-9].map(digits)).toEqual([0, 3, 12]);
   expect(number(12345678, undefined, 10)).toBe('1.235e+7');
   expect(number(0.00001234, undefined, 0)).toBe('1.234e-5');
 });

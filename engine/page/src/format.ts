@@ -1,11 +1,22 @@
-/** A value with the digits that a range of values needs: about three that tell. */
-export function number(v: number, decimals: number | undefined, span: number): string {
+/**
+ * A value among others that span a range: with the digits that tell them apart,
+ * about three, and no more than the values themselves have.
+ */
+export function number(v: number, decimals: number | undefined, span: number, own = 12): string {
   if (decimals !== undefined) return v.toFixed(decimals);
   const size = Math.max(Math.abs(v), span);
   if (size !== 0 && (size >= 1e7 || size < 1e-4)) return v.toExponential(3);
-  const fine = span > 0 ? Math.ceil(-Math.log10(span / 500)) : 2;
+  const fine = span > 0 ? Math.ceil(-Math.log10(span / 500)) : own;
   const coarse = size > 0 ? 4 - Math.floor(Math.log10(size)) : 2;
-  return v.toFixed(Math.min(Math.max(Math.min(fine, coarse), 0), 6));
+  return v.toFixed(Math.min(Math.max(Math.min(fine, coarse, own), 0), 6));
+}
+
+/** Digits behind the point that a value has when it is written out. */
+export function digits(v: number): number {
+  const text = String(v);
+  if (text.includes('e')) return 12;
+  const point = text.indexOf('.');
+  return point < 0 ? 0 : text.length - point - 1;
 }
 
 const two = (n: number): string => String(n).padStart(2, '0');

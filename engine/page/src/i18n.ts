@@ -28,6 +28,8 @@ export const en = {
   chartLabel: '{title}: {n} lines over the last {window}',
   noRecent: 'nothing new for {age}',
   filter: 'Filter charts',
+  range: 'Time shown',
+  rangeAuto: 'All',
   noMatch: 'No chart matches “{text}”.',
   language: '한국어',
   skip: 'Skip to the charts',
@@ -67,6 +69,8 @@ export const ko: Texts = {
   chartLabel: '{title}: 최근 {window} 동안의 선 {n}개',
   noRecent: '{age} 동안 새 값 없음',
   filter: '차트 찾기',
+  range: '표시 시간',
+  rangeAuto: '전체',
   noMatch: '“{text}”에 맞는 차트가 없습니다.',
   language: 'English',
   skip: '차트로 건너뛰기',
@@ -118,7 +122,7 @@ export function t(key: keyof Texts, values: Record<string, string | number> = {}
 /** A length of time in words, such as 10 min. */
 export function duration(ms: number): string {
   const s = Math.round(ms / 1000);
-  if (s < 120) return t('seconds', { n: s });
+  if (s < 60 || (s < 120 && s % 60)) return t('seconds', { n: s });
   if (s < 7200) return t('minutes', { n: Math.round(s / 60) });
   return t('hours', { n: Math.round(s / 3600) });
 }

@@ -25,9 +25,9 @@ function css(name: string): string {
 export class Plot {
   private readonly u: uPlot;
   private readonly marks: HTMLElement[] = [];
-  private drawnAt = 0;
   private drawnRevision = -1;
   right = NaN; // time at the right edge, ms
+  private span: number; // time that is shown, ms
   hover = NaN; // time under the cursor, ms; NaN without one
 
   constructor(
@@ -36,6 +36,7 @@ export class Plot {
     private readonly dark: boolean,
     private readonly moved: () => void,
   ) {
+    this.span = chart.windowMs;
     this.u = new uPlot(this.options(host), this.frame(), host);
     for (const line of chart.lines) this.mark(line.index);
   }
@@ -106,7 +107,7 @@ export class Plot {
   /** What uPlot is given: the window's two ends. The lines come from columns. */
   private frame(): uPlot.AlignedData {
     const right = Number.isNaN(this.right) ? Date.now() : this.right;
-    return [[right - this.chart.windowMs, right], ...this.chart.lines.map(() => [0, 0])];
+    return [[right - this.span, right], ...this.chart.lines.map(() => [0, 0])];
   }
 
   private range(): [number, number] {
@@ -114,7 +115,7 @@ export class Plot {
     let hi = -Infinity;
     const right = this.u?.scales.x?.max ?? Infinity;
     for (const line of this.chart.lines) {
-      const e = line.column.extent(right - this.chart.windowMs, right);
+      const e = line.column.extent(right - this.span, right);
       if (e) [lo, hi] = [Math.min(lo, e[0]), Math.max(hi, e[1])];
     }
     if (lo > hi) return [0, 1];
@@ -168,18 +169,19 @@ export class Plot {
   }
 
   /**
-   * Draws the window that ends at right, if there is something new to see: other
-   * points, or a move of at least half a pixel.
+   * Draws the last span ms before right, if there is something new to see: other
+   * points, another span, or a move of at least half a pixel.
    */
-  draw(right: number): void {
-    const step = this.chart.windowMs / Math.max(this.u.bbox.width, 1) / 2;
-    if (this.chart.revision === this.drawnRevision && Math.abs(right - this.drawnAt) < step) return;
+  draw(right: number, span: number): void {
+    const step = span / Math.max(this.u.bbox.width, 1) / 2;
+    const same = this.chart.revision === this.drawnRevision && span === this.span;
+    if (same && Math.abs(right - this.right) < step) return;
     this.drawnRevision = this.chart.revision;
-    this.drawnAt = right;
     this.right = right;
+    this.span = span;
     this.u.batch(() => {
       this.u.setData(this.frame(), false);
-      this.u.setScale('x', { min: right - this.chart.windowMs, max: right });
+      this.u.setScale('x', { min: right - span, max: right });
     });
     if (!Number.isNaN(this.hover)) this.cursor();
   }

@@ -11,6 +11,10 @@ export const connection = signal<State>('connecting');
 export const beat = signal(0);
 export const dark = signal(matchMedia('(prefers-color-scheme: dark)').matches);
 export const filter = signal('');
+/** Time that charts show, ms; 0 lets it grow with the data. */
+export const chosenSpan = signal(0);
+/** What can be chosen, if a chart's window is as long. */
+export const spans = [60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 21_600_000, 86_400_000];
 
 let lastEvent = Date.now();
 let lostAt = Date.now();
@@ -34,6 +38,30 @@ export const stream = new LiveStream('api/v1/live', {
 /** The time at the right edge of charts: the server's, held while it is away. */
 export function edge(): number {
   return Number.isNaN(frozen) ? store.serverNow() : frozen;
+}
+
+/** The longest window of all charts, ms. */
+export function longest(): number {
+  return Math.max(0, ...store.charts.map((c) => c.windowMs));
+}
+
+let grown = { at: -1, span: 0 };
+
+/**
+ * The time that charts show: as chosen, else the least step that holds all their
+ * data, so that a young pipeline does not draw slivers.
+ */
+export function span(): number {
+  if (chosenSpan.value) return chosenSpan.value;
+  if (grown.at === beat.value) return grown.span;
+  let widest = 0;
+  for (const c of store.charts) {
+    const newest = Math.max(...c.lines.map((l) => l.column.newest || 0));
+    for (const l of c.lines) widest = Math.max(widest, newest - l.column.oldest || 0);
+  }
+  const step = spans.find((s) => s >= widest) ?? longest();
+  grown = { at: beat.value, span: Math.min(step, longest()) };
+  return grown.span;
 }
 
 /** Seconds since the last event. */
