@@ -60,7 +60,7 @@ func FuzzFind(f *testing.F) {
 	f.Add([]byte(` [ {"a" : 1 } , "x" ] `), "a")
 	f.Fuzz(func(t *testing.T, doc []byte, path string) {
 		if !json.Valid(doc) {
-			t.Skip("no JSON: nothing to compare")
+			return
 		}
 		checkFind(t, doc, strings.Split(path, "."))
 	})

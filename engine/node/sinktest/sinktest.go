@@ -48,7 +48,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 		t.Run(c.name, func(t *testing.T) {
 			r := &rig{T: t, h: fresh(t), next: 1}
 			if c.positioned && !r.h.Features().Positioned {
-				t.Skip("the sink keeps no position")
+				t.Log("promised nothing: the sink keeps no position")
+				return
 			}
 			c.run(r)
 		})

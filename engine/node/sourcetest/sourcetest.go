@@ -220,7 +220,8 @@ func header(headers []event.Header, name string) (event.Value, bool) {
 func boundedInflight(t *testing.T, h Harness) {
 	bound := h.Features().Inflight
 	if bound == 0 {
-		t.Skip("the source has no bound of its own")
+		t.Log("promised nothing: the source has no bound of its own")
+		return
 	}
 	s := open(t, h)
 	done := publish(t, h, numbered(0, 2*bound))
@@ -234,7 +235,8 @@ func boundedInflight(t *testing.T, h Harness) {
 
 func ackUpTo(t *testing.T, h Harness) {
 	if h.Features().OneByOne || !h.Features().Redelivers {
-		t.Skip("the outside system hands out one message at a time or keeps none")
+		t.Log("promised nothing: the outside system hands out one message at a time or keeps none")
+		return
 	}
 	s := h.Open(t)
 	h.Publish(t, numbered(0, 9)...)
@@ -267,7 +269,8 @@ func ackedStayGone(t *testing.T, h Harness) {
 
 func redelivers(t *testing.T, h Harness) {
 	if !h.Features().Redelivers {
-		t.Skip("the outside system keeps nothing for a closed source")
+		t.Log("promised nothing: the outside system keeps nothing for a closed source")
+		return
 	}
 	s := h.Open(t)
 	done := publish(t, h, numbered(0, 10))
