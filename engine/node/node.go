@@ -164,3 +164,13 @@ type Positioned interface {
 	// whatever the log's own position says.
 	Position(ctx context.Context, stream string, lane int, start event.Position) (event.Position, error)
 }
+
+// Rejoiner is implemented by sinks with a position of their own that can go on with
+// a log which lost a part of itself, once a person has accepted the loss.
+type Rejoiner interface {
+	// Rejoin moves the sink's position in (stream, lane) from one of the log's
+	// earlier epochs to the place in the present one that the log gives it. It does
+	// nothing if the sink stands there already, and it is Fatal if it stands
+	// anywhere else. Position must have been called.
+	Rejoin(ctx context.Context, stream string, lane int, from, to event.Position) error
+}

@@ -89,6 +89,23 @@ func (s *sinkRun) start(lease *stream.Lease) startFunc {
 		if err != nil || own == at {
 			return own, err
 		}
-		return own, s.engine.log.Align(ctx, lease, s.engine.reader(s.plan.ID), name, lane, own)
+		if err := s.engine.log.Align(ctx, lease, s.engine.reader(s.plan.ID), name, lane, own); err != nil || own.Epoch == s.engine.log.Epoch() {
+			return own, err
+		}
+		placed, err := fromLog(ctx, name, lane)
+		if err != nil {
+			return placed, err
+		}
+		return placed, s.rejoin(ctx, name, lane, own, placed)
 	}
+}
+
+// rejoin takes the sink to the place that the log has found for it after it lost a
+// part of itself, which a person has accepted.
+func (s *sinkRun) rejoin(ctx context.Context, name string, lane int, own, placed event.Position) error {
+	sink, ok := s.sink.(node.Rejoiner)
+	if !ok {
+		return node.AsFatal(fmt.Errorf("sink %q stands at %s and cannot go on at %s", s.plan.ID, own, placed))
+	}
+	return sink.Rejoin(ctx, name, lane, own, placed)
 }

@@ -93,6 +93,27 @@ func (s *Sink) Position(ctx context.Context, stream string, lane int, start even
 	return at, nil
 }
 
+// Rejoin implements [node.Rejoiner].
+func (s *Sink) Rejoin(ctx context.Context, stream string, lane int, from, to event.Position) error {
+	key := laneKey{stream, lane}
+	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		args := append(s.numbers(to), s.keyArgs(key)...)
+		res := tx.Exec(movePosition, append(append(args, s.numbers(from)...), s.owner)...)
+		if res.Error != nil || res.RowsAffected == 1 {
+			return res.Error
+		}
+		row, _, err := s.read(tx, key)
+		if err == nil && (row.position() != to || row.Owner != s.owner) {
+			err = node.AsFatal(fmt.Errorf("%w: it stands at %s, not at %s", ErrGap, row.position(), from))
+		}
+		return err
+	})
+	if err != nil {
+		err = s.classify(fmt.Errorf("rejoin the log at %s in %s: %w", to, key, err))
+	}
+	return err
+}
+
 // own writes this sink's token into the lane's row, which locks it, and creates
 // the row if there is none.
 func (s *Sink) own(tx *gorm.DB, key laneKey, start event.Position) error {

@@ -43,7 +43,7 @@ for n = 1, (#KEYS - 4) / 2 do
   local _, floorseq = parse(floor)
   redis.call('DEL', info)
   redis.call('HSET', info, 'head', head, 'floor', floor, 'bytes', string.format('%.0f', bytes),
-    'events', string.format('%.0f', events), 'cut', string.format('%.0f', cut), 'accepted', string.format('%.0f', headseq))
+    'events', string.format('%.0f', events), 'cut', string.format('%.0f', cut), 'accepted', string.format('%.0f', headseq), 'rejoin', head)
   used[stream] = (used[stream] or 0) + bytes - cut
   redis.call('HSET', KEYS[4], stream, string.format('%.0f', used[stream]))
   for i = 1, #positions, 2 do

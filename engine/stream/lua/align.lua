@@ -8,8 +8,8 @@ end
 if redis.call('HGET', KEYS[2], ARGV[2]) ~= ARGV[3] then
   return {'lost_lease', ''}
 end
-local lane = redis.call('HMGET', KEYS[5], 'head', 'floor')
-local head, floor = lane[1] or '0-0', lane[2] or '0-0'
+local lane = redis.call('HMGET', KEYS[5], 'head', 'floor', 'rejoin')
+local head, floor, rejoin = lane[1] or '0-0', lane[2] or '0-0', lane[3] or '0-0'
 local function number(id)
   return tonumber(string.match(id, '%-(%d+)$'))
 end
@@ -20,9 +20,10 @@ elseif ARGV[7] ~= ARGV[1] then -- from before a loss that was accepted: the near
   if redis.call('HGET', KEYS[1], 'accepted') ~= ARGV[1] then
     return {'foreign', ''}
   end
-  if number(to) > number(head) then
-    to = head
-  elseif number(to) < number(floor) then
+  if number(to) > number(rejoin) then -- what came after the loss has its numbers again
+    to = rejoin
+  end
+  if number(to) < number(floor) then
     to = floor
   end
 end
