@@ -153,6 +153,23 @@ func TestFaultStalledOwnerIsFencedOff(t *testing.T) {
 	r.settle(l).must(t)
 }
 
+// TestFaultNewerIncarnationReplacesTheOlder starts an engine of the same id where the
+// lock file cannot see the first, as on another machine: the newer takes over at once,
+// the older ends and says why.
+func TestFaultNewerIncarnationReplacesTheOlder(t *testing.T) {
+	r := newRig(t, setup{})
+	l := newLedger()
+	r.under(&producer{url: r.amqp, ledger: l, rate: 1500}, func() {
+		first := r.start("same")
+		r.awaitRows(500)
+		r.env = append(r.env, "XDG_RUNTIME_DIR="+t.TempDir())
+		r.start("same")
+		r.refused(first, failure, "newer incarnation")
+		r.awaitRows(r.rows() + 500)
+	})
+	r.settle(l).must(t)
+}
+
 // TestFaultDuplicatePublish publishes every message three times.
 func TestFaultDuplicatePublish(t *testing.T) {
 	r := newRig(t, setup{})
