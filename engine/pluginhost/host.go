@@ -30,6 +30,7 @@ type Config struct {
 
 	MaxAnswerBytes int64    // of one unit's whole answer; default 256 MiB
 	MemoryLimit    int64    // soft limit of a plugin's Go heap (GOMEMLIMIT), bytes; default 128 MiB
+	MemoryCap      int64    // hard limit of its writable memory (Linux), beyond which it dies, bytes; default 1 GiB
 	Env            []string // names of environment variables that plugins see besides the usual ones
 	InsecureSocket bool     // no TLS on the unix socket; its folder is private all the same
 }
@@ -44,6 +45,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.BackoffMax, 10*time.Second)
 	defaultTo(&c.MaxAnswerBytes, 256<<20)
 	defaultTo(&c.MemoryLimit, 128<<20)
+	defaultTo(&c.MemoryCap, 1<<30)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

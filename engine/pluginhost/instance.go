@@ -38,7 +38,7 @@ type instance struct {
 // launch starts a process of prog and configures it. When it returns an error
 // nothing is left of the process.
 func launch(ctx context.Context, cfg Config, node NodeConfig, prog *program) (*instance, error) {
-	proc, err := newProcess(prog)
+	proc, err := newProcess(prog, cfg.MemoryCap)
 	if err != nil {
 		return nil, err
 	}

@@ -76,6 +76,12 @@ var good = sdk.Map("good", "1.0.0", func(c *goodConfig) (sdk.Func, error) {
 			select {}
 		case "panic":
 			panic("told to")
+		case "hog":
+			var hoard [][]byte
+			for range 64 {
+				hoard = append(hoard, bytes.Repeat([]byte("x"), 8<<20))
+			}
+			e.Set("hoard", event.Int(int64(len(hoard))))
 		case "away":
 			return node.AsAway(errors.New("server is away"))
 		case "drop":

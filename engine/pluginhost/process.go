@@ -25,6 +25,8 @@ type process struct {
 	stderr *os.File
 	theirs []*os.File // the plugin's ends, closed here after the start
 
+	memory int64 // see Config.MemoryCap
+
 	once   sync.Once
 	pid    atomic.Int64 // 0 until started
 	killed atomic.Bool
@@ -38,8 +40,8 @@ var _ runner.Runner = (*process)(nil)
 // grandchild might hold the pipe open for ever.
 const pipeGrace = 200 * time.Millisecond
 
-func newProcess(prog *program) (*process, error) {
-	p := &process{cmd: exec.Command(prog.path), done: make(chan struct{})}
+func newProcess(prog *program, memoryCap int64) (*process, error) {
+	p := &process{cmd: exec.Command(prog.path), memory: memoryCap, done: make(chan struct{})}
 	p.cmd.Args[0] = prog.Path
 	p.cmd.Dir = os.TempDir()
 	p.cmd.SysProcAttr = ownGroup()
@@ -83,12 +85,14 @@ func (p *process) start() error {
 		closeAll([]*os.File{p.stdin, p.stdout, p.stderr})
 		return err
 	}
-	p.pid.Store(int64(p.cmd.Process.Pid))
-	if p.killed.Load() {
-		killGroup(p.cmd.Process.Pid)
+	pid := p.cmd.Process.Pid
+	p.pid.Store(int64(pid))
+	err = capMemory(pid, p.memory)
+	if p.killed.Load() || err != nil {
+		killGroup(pid)
 	}
 	go p.wait()
-	return nil
+	return err
 }
 
 // release waits for the end; a process that was never started never will be.

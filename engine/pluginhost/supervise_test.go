@@ -97,6 +97,35 @@ func TestStoppedPluginMeetsItsDeadline(t *testing.T) {
 	mustProcess(t, tr, batch(0, record(2, "value", 1)))
 }
 
+// hog has the plugin take 512 MiB. A plugin built with the race detector takes more
+// at once, so these tests are in the lane of plugin processes.
+func hog(t *testing.T, cfg pluginhost.Config) (*pluginhost.Transform, error) {
+	tr := start(t, "good", cfg, double)
+	_, err := tr.Process(within(t), batch(0, record(1, "do", "hog")))
+	return tr, err
+}
+
+func TestPluginHogDiesAlone(t *testing.T) {
+	log := &logBuffer{}
+	cfg := quick
+	cfg.MemoryCap, cfg.Logger = 400<<20, log.logger()
+	tr, err := hog(t, cfg)
+	if err == nil || node.ClassOf(err) != node.Unsure {
+		t.Fatalf("error %v, want unsure", err)
+	}
+	until(t, "the reason is in the log", func() bool { return strings.Contains(log.String(), "out of memory") })
+	mustProcess(t, tr, batch(0, record(1, "value", 1)))
+}
+
+// TestPluginHogWithoutCapLives is the control of the test above.
+func TestPluginHogWithoutCapLives(t *testing.T) {
+	cfg := quick
+	cfg.MemoryCap = 4 << 30
+	if _, err := hog(t, cfg); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCloseEndsAHungPlugin(t *testing.T) {
 	cfg := quick
 	cfg.DrainTimeout = 200 * time.Millisecond
