@@ -39,44 +39,56 @@ func fingerprint(exchange, key, id string, body []byte) string {
 	return fmt.Sprintf("%s\x00%s\x00%s\x00%s", exchange, key, id, body)
 }
 
-// settle takes the oldest open message out and says what became of it.
+// settle says what became of the oldest open message and then takes it out: an
+// empty list means that every message has been told of. Only the session's own
+// confirm goroutine calls it, and the list is not replaced before that has ended.
 func (p *Publisher) settle(s *outgoing, acked bool, returned map[string]string) {
-	p.mu.Lock()
-	if p.sess != s || len(p.open) == 0 { // given up: the next session sends it again
-		p.mu.Unlock()
+	m := p.oldest(s)
+	if m == nil { // given up: the next session sends it again
 		return
 	}
-	m := p.open[0]
+	reason, back := take(returned, m)
+	switch {
+	case !acked:
+	case !back && p.cfg.OnConfirm != nil:
+		p.cfg.OnConfirm(m)
+	case back && p.cfg.OnReturn != nil:
+		p.cfg.OnReturn(m, reason)
+	}
+	p.mu.Lock()
 	p.open[0] = nil
 	p.open = p.open[1:]
-	reason, back := "", false
 	switch {
 	case !acked:
 		p.again = append(p.again, m)
-	case len(returned) > 0:
-		mark := fingerprint(m.Exchange, m.RoutingKey, m.MessageID, m.Body)
-		if reason, back = returned[mark]; back {
-			delete(returned, mark)
-			p.stats.Returned++
-			break
-		}
-		fallthrough
+	case back:
+		p.stats.Returned++
 	default:
 		p.stats.Confirmed++
 	}
 	p.mu.Unlock()
-	p.report(m, acked, back, reason)
 	select {
 	case p.room <- struct{}{}:
 	default:
 	}
 }
 
-func (p *Publisher) report(m *node.Message, acked, back bool, reason string) {
-	switch {
-	case back && p.cfg.OnReturn != nil:
-		p.cfg.OnReturn(m, reason)
-	case acked && !back && p.cfg.OnConfirm != nil:
-		p.cfg.OnConfirm(m)
+func (p *Publisher) oldest(s *outgoing) *node.Message {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sess != s || len(p.open) == 0 {
+		return nil
 	}
+	return p.open[0]
+}
+
+// take looks m up among the returned messages and removes it.
+func take(returned map[string]string, m *node.Message) (reason string, found bool) {
+	if len(returned) == 0 {
+		return "", false
+	}
+	mark := fingerprint(m.Exchange, m.RoutingKey, m.MessageID, m.Body)
+	reason, found = returned[mark]
+	delete(returned, mark)
+	return reason, found
 }

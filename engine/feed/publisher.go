@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -310,7 +311,9 @@ func refused(errs []error) bool {
 }
 
 func (p *Publisher) dial(ctx context.Context, b link.Broker) (*outgoing, error) {
-	conn, err := link.Open(ctx, b, link.Options{Name: "millrace feed " + p.cfg.Name})
+	conn, err := link.Open(ctx, b, link.Options{
+		Name: "millrace feed " + p.cfg.Name, Wrap: func(c net.Conn) net.Conn { return bounded{c} },
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -330,6 +333,19 @@ func (p *Publisher) dial(ctx context.Context, b link.Broker) (*outgoing, error) 
 		return nil, fmt.Errorf("open channel on broker %s: %w", b, err)
 	}
 	return out, nil
+}
+
+// writeLimit is how long a broker may refuse to take data (it does while its memory
+// or disk is full) before the connection is given up and ctx is looked at again.
+const writeLimit = 10 * time.Second
+
+type bounded struct{ net.Conn }
+
+func (b bounded) Write(p []byte) (int, error) {
+	if err := b.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return 0, err
+	}
+	return b.Conn.Write(p)
 }
 
 func (s *outgoing) close() {

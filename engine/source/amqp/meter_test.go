@@ -67,7 +67,7 @@ func TestMeterStopsAtTheLimitAndGoesOn(t *testing.T) {
 			if size > 10_000+1000+2*messageOverhead {
 				t.Fatalf("%d bytes held, limit 10000", size)
 			}
-			time.Sleep(time.Second / 2) // less than the patience
+			<-time.After(time.Second / 2) // less than the patience
 			m.release(n, n*1000)
 			released += n
 		}
