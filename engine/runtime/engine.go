@@ -95,11 +95,9 @@ func defaultID(id string) (string, error) {
 // pipeline could not go on. When it returns nothing that it started is left.
 func (e *Engine) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, e.close()) }()
-	unlock, err := lock(e.Pipeline.Name, e.EngineID)
-	if err != nil {
-		return fmt.Errorf("%w; stop it, or give this one another --id", err)
+	if err := e.lock(); err != nil {
+		return err
 	}
-	e.closers = append(e.closers, unlock)
 	stopped, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go e.stopOnFatal(stopped, stop)

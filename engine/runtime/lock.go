@@ -8,6 +8,20 @@ import (
 	"syscall"
 )
 
+// lock refuses a second run on the same servers. Runs that are embedded in every
+// part have nothing in common.
+func (e *Engine) lock() error {
+	if len(EmbeddedParts(e.Pipeline)) == len(e.Pipeline.Connections) {
+		return nil
+	}
+	unlock, err := lock(e.Pipeline.Name, e.EngineID)
+	if err != nil {
+		return fmt.Errorf("%w; stop it, or give this one another --id", err)
+	}
+	e.closers = append(e.closers, unlock)
+	return nil
+}
+
 // lock refuses a second run of the same engine id on the same pipeline on this
 // machine by accident: the newer would take every lease from the older. The lock
 // goes with the process, also when it is killed.
