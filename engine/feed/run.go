@@ -55,6 +55,7 @@ func Run(ctx context.Context, data Data, p *Publisher, o RunOptions) (Progress, 
 		o.Every = 200 * time.Millisecond
 	}
 	r := &runner{publisher: p, options: o, start: time.Now(), progress: Progress{Total: data.Total()}}
+	r.told = r.start
 	err := r.all(ctx, data)
 	if err == nil {
 		err = r.flush(ctx)
