@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // facts is what Redis knows of all lanes and readers at one moment.
@@ -69,30 +67,31 @@ func (l *Log) failAsTorn(err error) error {
 	return l.fail(fmt.Errorf("%w; `engine log accept-loss` goes on with what is there", err))
 }
 
-// facts asks for everything in one transaction: a reader's place is never newer
-// than the lane's end beside it.
+// facts asks for everything at one moment: a reader's place is never newer than
+// the lane's end beside it.
 func (l *Log) facts(ctx context.Context) (*facts, error) {
 	lanes := l.allLanes()
-	f := &facts{lanes: make([]laneFacts, len(lanes))}
-	infos, lengths := make([]*redis.SliceCmd, len(lanes)), make([]*redis.IntCmd, len(lanes))
-	pipe := l.rdb.TxPipeline()
-	positions := pipe.HGetAll(ctx, l.keys.positions)
+	f := &facts{lanes: make([]laneFacts, len(lanes)), positions: map[string]string{}}
+	keys := append(make([]string, 0, 1+2*len(lanes)), l.keys.positions)
 	for i, ln := range lanes {
 		name := strings.TrimPrefix(positionField("", ln.stream, ln.number), "|")
 		f.lanes[i] = laneFacts{ln: ln, name: name, known: ln.known.Load()}
-		infos[i] = pipe.HMGet(ctx, ln.info, "head", "floor", "accepted", "events")
-		lengths[i] = pipe.XLen(ctx, ln.key)
+		keys = append(keys, ln.key, ln.info)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	reply, err := factsScript.Run(ctx, l.rdb, keys).Slice()
+	if err != nil {
 		return nil, fmt.Errorf("look at %d lanes: %w", len(lanes), l.awayOrFatal(err))
 	}
-	for i := range f.lanes {
-		v, lf := infos[i].Val(), &f.lanes[i]
-		lf.head, lf.floor = entryNumber(v[0]), entryNumber(v[1])
-		lf.accepted, lf.events = asInt(v[2]), asInt(v[3])
-		lf.length = lengths[i].Val()
+	positions := nested(reply, 0)
+	for i := 0; i+1 < len(positions); i += 2 {
+		field, _ := positions[i].(string)
+		f.positions[field], _ = positions[i+1].(string)
 	}
-	f.positions = positions.Val()
+	for i := range f.lanes {
+		v, lf := nested(reply, 1+i), &f.lanes[i]
+		lf.head, lf.floor = entryNumber(elem(v, 0)), entryNumber(elem(v, 1))
+		lf.accepted, lf.events, lf.length = asInt(elem(v, 2)), asInt(elem(v, 3)), asInt(elem(v, 4))
+	}
 	return f, nil
 }
 

@@ -33,7 +33,9 @@ func ask(ctx context.Context, c redis.Cmdable) (server, error) {
 	memory := pipe.Info(ctx, "memory")
 	persistence := pipe.ConfigGet(ctx, "append*")
 	limits := pipe.ConfigGet(ctx, "maxmemory*")
-	_, _ = pipe.Exec(ctx) // each command's own error is looked at
+	if _, err := pipe.Exec(ctx); general.Val() == "" && general.Err() == nil {
+		return s, err // no connection; otherwise each command's own error is looked at
+	}
 	if reply, ok := errors.AsType[redis.Error](general.Err()); ok && strings.Contains(reply.Error(), "not supported") {
 		s.noInfo = true
 		return s, nil
@@ -80,7 +82,7 @@ func (s server) prove() error {
 		return fmt.Errorf("%w: this Redis lives in the engine's memory; set durability: best_effort", ErrDurability)
 	}
 	if s.noConfig != nil {
-		return fmt.Errorf("%w: CONFIG GET is refused (%w), so nothing can be proved; allow `CONFIG GET` to this user or set durability: best_effort",
+		return fmt.Errorf("%w: CONFIG GET is refused (%v), so nothing can be proved; allow `CONFIG GET` to this user or set durability: best_effort",
 			ErrDurability, s.noConfig)
 	}
 	var missing []string

@@ -50,7 +50,7 @@ func (l *Log) ForgetReader(ctx context.Context, reader, stream string) error {
 	for i := range fields {
 		fields[i] = positionField(reader, stream, i)
 	}
-	pipe := l.rdb.TxPipeline()
+	pipe := l.rdb.Pipeline()
 	pipe.HDel(ctx, l.keys.readers, readerField(reader, stream))
 	pipe.HDel(ctx, l.keys.positions, fields...)
 	if _, err := pipe.Exec(ctx); err != nil {

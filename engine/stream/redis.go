@@ -38,6 +38,7 @@ var (
 	registerScript    = script("register")
 	trimScript        = script("trim")
 	peekScript        = script("peek")
+	factsScript       = script("facts")
 	lossScript        = script("acceptloss")
 )
 

@@ -26,6 +26,11 @@ func TestLogOnEmbedded(t *testing.T) { logtest.Run(t, embeddedDatabase) }
 
 func TestLogOnRedis(t *testing.T) { logtest.Run(t, redisDatabase) }
 
-func TestWatermillOnEmbedded(t *testing.T) { logtest.RunWatermill(t, embeddedDatabase) }
+func TestWatermillOnEmbedded(t *testing.T) { logtest.RunWatermill(t, embeddedDatabase, true) }
 
-func TestWatermillOnRedis(t *testing.T) { logtest.RunWatermill(t, redisDatabase) }
+func TestWatermillOnRedis(t *testing.T) { logtest.RunWatermill(t, redisDatabase, true) }
+
+func TestFaultWatermillInFull(t *testing.T) {
+	t.Run("embedded", func(t *testing.T) { logtest.RunWatermill(t, embeddedDatabase, false) })
+	t.Run("redis", func(t *testing.T) { logtest.RunWatermill(t, redisDatabase, false) })
+}

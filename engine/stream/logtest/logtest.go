@@ -55,7 +55,10 @@ func Run(t *testing.T, database Database) {
 		{"cursors read and wait", readsFrames},
 		{"stats count lag and bytes", counts},
 	} {
-		t.Run(s.name, func(t *testing.T) { s.test(t, database) })
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.test(t, database)
+		})
 	}
 }
 

@@ -13,27 +13,32 @@ import (
 )
 
 // RunWatermill runs the ordered half of watermill's universal suite: one message
-// in flight, order kept, at least once.
-func RunWatermill(t *testing.T, database Database) {
+// in flight, order kept, at least once. short takes fewer messages.
+func RunWatermill(t *testing.T, database Database, short bool) {
 	r := start(t, database(t), func(c *stream.Config) { c.Lanes = 1 })
 	source := r.lease("source:suite")
 	tests.TestPubSub(t, tests.Features{
 		GuaranteedOrder: true,
 		Persistent:      true,
+		ForceShort:      short,
 	}, func(*testing.T) (message.Publisher, message.Subscriber) {
-		return &topicPublisher{r, stream.NewFramePublisher(r.Log, source)}, newTopicSubscriber(r.Log)
+		return &topicPublisher{FramePublisher: stream.NewFramePublisher(r.Log, source), r: r}, newTopicSubscriber(r.Log)
 	}, nil)
 }
 
 // topicPublisher publishes to streams that come into being by their names.
 type topicPublisher struct {
-	r *rig
 	*stream.FramePublisher
+	r    *rig
+	made sync.Map // names of streams that exist
 }
 
 func (p *topicPublisher) Publish(topic string, messages ...*message.Message) error {
-	if err := p.r.EnsureStreams(context.Background(), []string{topic}); err != nil {
-		return err
+	if _, ok := p.made.Load(topic); !ok {
+		if err := p.r.EnsureStreams(context.Background(), []string{topic}); err != nil {
+			return err
+		}
+		p.made.Store(topic, true)
 	}
 	return p.FramePublisher.Publish(stream.TopicOf(topic, 0), messages...)
 }
@@ -54,11 +59,17 @@ func newTopicSubscriber(l *stream.Log) *topicSubscriber {
 
 const suiteReader = "suite@live"
 
-func (s *topicSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	if err := s.log.EnsureStreams(ctx, []string{topic}); err != nil {
-		return nil, err
+// SubscribeInitialize registers the reader before anything is published: what
+// nobody is registered for may be trimmed.
+func (s *topicSubscriber) SubscribeInitialize(topic string) error {
+	if err := s.log.EnsureStreams(s.ctx, []string{topic}); err != nil {
+		return err
 	}
-	if err := s.log.RegisterReader(ctx, suiteReader, topic, false); err != nil {
+	return s.log.RegisterReader(s.ctx, suiteReader, topic, false)
+}
+
+func (s *topicSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	if err := s.SubscribeInitialize(topic); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
