@@ -20,6 +20,15 @@ func payload(text string) *event.Event {
 	return &event.Event{ID: event.RootID(id, 1000), RootID: "r", Time: 1000, Payload: []byte(text), Source: event.Source{Node: "plant2"}}
 }
 
+func processWith(t testing.TB, tr node.Transform, e *event.Event) node.Result {
+	t.Helper()
+	results, err := tr.Process(t.Context(), &node.Batch{Events: []*event.Event{e}})
+	if err != nil || len(results) != 1 {
+		t.Fatalf("Process = %d results, %v; want 1", len(results), err)
+	}
+	return results[0]
+}
+
 func process(t testing.TB, opts csvtransform.Options, events ...*event.Event) []node.Result {
 	t.Helper()
 	tr, err := csvtransform.New("readings", &opts)

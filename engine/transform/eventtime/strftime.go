@@ -13,33 +13,54 @@ type layout struct {
 	loc   *time.Location
 }
 
-// step reads one directive, or one byte that stands for itself.
-type step func(r *reader, c *civil) bool
+// step is one directive by its letter, or with letter 0 one byte that stands for
+// itself.
+type step struct{ letter, literal byte }
 
-// directives are the strftime letters that can be read back. Day, month, hour
-// and the like take one or two digits, so that "1.2.2026" needs no letter of its own.
-var directives = map[byte]step{
-	'Y': func(r *reader, c *civil) bool { return r.fixed(4, &c.year) },
-	'y': func(r *reader, c *civil) bool { return r.fixed(2, &c.year) && c.century() },
-	'm': func(r *reader, c *civil) bool { return r.upTo(2, &c.month) },
-	'd': func(r *reader, c *civil) bool { return r.upTo(2, &c.day) },
-	'e': func(r *reader, c *civil) bool { r.blanks(); return r.upTo(2, &c.day) },
-	'j': func(r *reader, c *civil) bool { return r.upTo(3, &c.dayOfYear) && c.dayOfYear > 0 },
-	'H': func(r *reader, c *civil) bool { return r.upTo(2, &c.hour) },
-	'I': func(r *reader, c *civil) bool { return r.upTo(2, &c.hour) },
-	'M': func(r *reader, c *civil) bool { return r.upTo(2, &c.minute) },
-	'S': func(r *reader, c *civil) bool { return r.upTo(2, &c.sec) },
-	'f': func(r *reader, c *civil) bool { return r.fraction(&c.milli) },
-	'p': func(r *reader, c *civil) bool { return r.word([]string{"am", "pm"}, &c.half) },
-	'b': func(r *reader, c *civil) bool { return r.word(shortMonths, &c.month) },
-	'B': func(r *reader, c *civil) bool { return r.word(months, &c.month) },
-	'z': func(r *reader, c *civil) bool { return r.i < len(r.s) && r.zone(c) },
-	's': func(r *reader, c *civil) bool { c.hasEpoch = true; return r.count(&c.epoch) },
+// letters are the strftime directives that can be read back.
+const letters = "YymbBdejHIpMSfzs"
+
+// directive reads one directive. Day, month, hour and the like take one or two
+// digits, so that "1.2.2026" needs no letter of its own.
+func (r *reader) directive(letter byte, c *civil) bool {
+	switch letter {
+	case 'Y':
+		return r.fixed(4, &c.year)
+	case 'y':
+		return r.fixed(2, &c.year) && c.century()
+	case 'm':
+		return r.upTo(2, &c.month)
+	case 'b':
+		return r.word(shortMonths, &c.month)
+	case 'B':
+		return r.word(months, &c.month)
+	case 'd', 'e':
+		r.blanks(letter == 'e')
+		return r.upTo(2, &c.day)
+	case 'j':
+		return r.upTo(3, &c.dayOfYear) && c.dayOfYear > 0
+	case 'H', 'I':
+		return r.upTo(2, &c.hour)
+	case 'p':
+		return r.word(halves, &c.half)
+	case 'M':
+		return r.upTo(2, &c.minute)
+	case 'S':
+		return r.upTo(2, &c.sec)
+	case 'f':
+		return r.fraction(&c.milli)
+	case 'z':
+		return r.i < len(r.s) && r.zone(c)
+	default: // s
+		c.hasEpoch = true
+		return r.count(&c.epoch)
+	}
 }
 
 var (
 	months = []string{"january", "february", "march", "april", "may", "june", "july",
 		"august", "september", "october", "november", "december"}
+	halves      = []string{"am", "pm"}
 	shortMonths = []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
 )
 
@@ -52,14 +73,14 @@ func compile(text string, loc *time.Location) (*layout, error) {
 	var seen string
 	for i := 0; i < len(text); i++ {
 		if text[i] != '%' {
-			l.steps = append(l.steps, literal(text[i]))
+			l.steps = append(l.steps, step{literal: text[i]})
 			continue
 		}
 		i++
 		if i == len(text) {
 			return nil, errors.New("ends in %")
 		}
-		s, err := directive(text[i])
+		s, err := newStep(text[i])
 		if err != nil {
 			return nil, err
 		}
@@ -69,19 +90,14 @@ func compile(text string, loc *time.Location) (*layout, error) {
 	return l, complete(seen)
 }
 
-func directive(c byte) (step, error) {
-	if c == '%' {
-		return literal('%'), nil
+func newStep(c byte) (step, error) {
+	switch {
+	case c == '%':
+		return step{literal: '%'}, nil
+	case strings.IndexByte(letters, c) < 0:
+		return step{}, fmt.Errorf("%%%c is not known; known are %%%% and %%%s", c, strings.Join(strings.Split(letters, ""), " %"))
 	}
-	s, ok := directives[c]
-	if !ok {
-		return nil, fmt.Errorf("%%%c is not known; known are %%Y %%y %%m %%b %%B %%d %%e %%j %%H %%I %%p %%M %%S %%f %%z %%s %%%%", c)
-	}
-	return s, nil
-}
-
-func literal(c byte) step {
-	return func(r *reader, _ *civil) bool { return r.byte(c) }
+	return step{letter: c}, nil
 }
 
 // complete reports what a format with these directives leaves open.
@@ -107,7 +123,13 @@ func complete(seen string) error {
 func (l *layout) read(s string) (int64, error) {
 	r, c := reader{s: s}, civil{}
 	for _, step := range l.steps {
-		if !step(&r, &c) {
+		ok := false
+		if step.letter == 0 {
+			ok = r.byte(step.literal)
+		} else {
+			ok = r.directive(step.letter, &c)
+		}
+		if !ok {
 			return 0, errNoTime
 		}
 	}
@@ -126,8 +148,8 @@ func (c *civil) century() bool {
 	return true
 }
 
-func (r *reader) blanks() {
-	for r.byte(' ') {
+func (r *reader) blanks(allowed bool) {
+	for allowed && r.byte(' ') {
 	}
 }
 
