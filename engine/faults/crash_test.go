@@ -16,15 +16,19 @@ import (
 	"github.com/millrace/millrace/engine/testserver"
 )
 
-// crashes is how often the crash loop kills the engine; task soak sets more.
+// crashes is how often the crash loop kills the engine: 50 times, 1000 in a soak, or
+// as MILLRACE_CRASHES says.
 func crashes(t *testing.T) int {
 	text := os.Getenv("MILLRACE_CRASHES")
-	if text == "" {
+	switch {
+	case text == "" && os.Getenv("MILLRACE_SOAK") == "1":
+		return 1000
+	case text == "":
 		return 50
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || n < 1 {
+		t.Fatalf("MILLRACE_CRASHES=%s is no count", text)
 	}
 	return n
 }

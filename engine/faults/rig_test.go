@@ -114,14 +114,19 @@ type rig struct {
 	env    []string
 }
 
-// build compiles the program once per test binary.
+// build compiles the program once per test binary; with MILLRACE_RACE=1 it watches
+// itself for data races.
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "millrace-faults-")
 	if err != nil {
 		return "", err
 	}
 	binary := filepath.Join(dir, "engine")
-	cmd := exec.Command("go", "build", "-o", binary, "./cmd/engine")
+	args := []string{"build", "-o", binary}
+	if os.Getenv("MILLRACE_RACE") == "1" {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./cmd/engine")...)
 	cmd.Dir = repoRoot()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -232,11 +237,23 @@ func (r *rig) startFile(file, id string) *engine {
 	}
 	r.t.Cleanup(func() {
 		e.kill()
+		r.noBug(e)
 		if r.t.Failed() {
 			r.t.Logf("engine %s (pid %d) wrote:\n%s", id, e.cmd.Process.Pid, e.log.tail(6000))
 		}
 	})
 	return e
+}
+
+// noBug fails the test if the process has met a race or panicked.
+func (r *rig) noBug(e *engine) {
+	r.t.Helper()
+	said := e.log.tail(1 << 24)
+	for _, sign := range []string{"WARNING: DATA RACE", "panic: "} {
+		if at := strings.Index(said, sign); at >= 0 {
+			r.t.Errorf("the engine has a bug:\n%s", said[at:min(len(said), at+6000)])
+		}
+	}
 }
 
 // launch starts the process. It dies with this test binary, however that ends: the

@@ -37,13 +37,26 @@ func (r *rig) peakMemory(e *engine) int {
 // own 200 MB less the plugin's share, whatever waits in the queues.
 const memoryBound = 200 << 20
 
-// TestFaultDatabaseAwayUntilTheLogIsFull kills MariaDB under load until the log has
-// no room: ingest stops, the broker keeps the rest, the engine's memory stays
-// bounded. When the database is back everything goes on by itself.
+// TestFaultDatabaseAwayUntilTheLogIsFull kills MariaDB until the log has no room:
+// ingest stops, the broker keeps the rest, the engine's memory stays bounded. When
+// the database is back everything goes on by itself.
 func TestFaultDatabaseAwayUntilTheLogIsFull(t *testing.T) {
-	const all = 32_000
+	databaseAway(t, 32_000, setup{settings: "log: { max_bytes: 1MiB }\n"})
+}
+
+// TestFaultDatabaseAwayUntilRedisIsFull gives the log more room than Redis has:
+// commits, leases and trimming work in what Redis has left, and the rest is as above.
+func TestFaultDatabaseAwayUntilRedisIsFull(t *testing.T) {
+	databaseAway(t, 60_000, setup{
+		settings: "log: { max_bytes: 1GiB }\n", redis: []testserver.RedisOption{testserver.MaxMemory(6 << 20)},
+	})
+}
+
+func databaseAway(t *testing.T, all int, s setup) {
+	t.Helper()
 	maria := testserver.MariaDB(t)
-	r := newRig(t, setup{maria: maria, settings: "log: { max_bytes: 1MiB }\n"})
+	s.maria = maria
+	r := newRig(t, s)
 	l := newLedger()
 	e := r.start("full")
 	r.burst(l, 0, 500)
