@@ -1,0 +1,9 @@
+package stocksink
+
+import (
+	"testing"
+
+	"github.com/millrace/millrace/engine/testserver"
+)
+
+func TestMain(m *testing.M) { testserver.Main(m) }
