@@ -90,7 +90,8 @@ func Open(ctx context.Context, b Broker, o Options) (*amqp.Connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to broker %s: %w", b, err)
 	}
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	plain := conn
+	defer context.AfterFunc(ctx, func() { _ = plain.Close() })()
 	if o.Wrap != nil {
 		conn = o.Wrap(conn)
 	}
