@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/engine/node"
@@ -14,42 +15,65 @@ import (
 // that it started is left, and it returns the error that stopped the log, nil
 // if ctx did. Run it once, for as long as leases are held.
 func (l *Log) Run(ctx context.Context) error {
-	renew := time.NewTicker(l.cfg.LeaseTTL / 4)
-	defer renew.Stop()
-	tend := time.NewTicker(tendEvery)
-	defer tend.Stop()
-	l.attempt(ctx, "tend", l.tend)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-renew.C:
-			l.attempt(ctx, "renew leases", l.renew)
-		case <-tend.C:
-			l.attempt(ctx, "tend", l.tend)
-		case <-l.urgent:
-			l.attempt(ctx, "trim", l.Trim)
-		}
-		if err := l.usable(); err != nil {
-			if errors.Is(err, errClosed) {
-				return nil
-			}
-			return err
-		}
+	ctx, end := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { // apart from the rest: trimming must not keep leases waiting
+		defer end()
+		l.repeat(ctx, l.cfg.LeaseTTL/4, nil, &chore{what: "renew leases", do: l.renew})
+	})
+	tend := &chore{what: "tend", do: l.tend}
+	l.attempt(ctx, tend)
+	l.repeat(ctx, tendEvery, l.urgent, tend)
+	end()
+	wg.Wait()
+	if err := l.usable(); !errors.Is(err, errClosed) {
+		return err
 	}
+	return nil
 }
 
 // tendEvery is how often the log looks at its server, trims and counts.
 const tendEvery = time.Second
 
-// attempt does one piece of work within a lease's time. What fails for now is
-// tried again at the next tick.
-func (l *Log) attempt(ctx context.Context, what string, do func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, max(l.cfg.LeaseTTL, time.Second))
-	defer cancel()
-	if err := do(ctx); err != nil && ctx.Err() == nil && node.ClassOf(err) != node.Fatal {
-		l.logger.Warn("background work waits", "work", what, "error", err)
+// chore is a piece of background work.
+type chore struct {
+	what    string
+	do      func(context.Context) error
+	failing bool // the last attempt failed, which was said
+}
+
+// repeat does c again and again, and at once when urgent says so, until ctx ends
+// or the log must not be used any more.
+func (l *Log) repeat(ctx context.Context, every time.Duration, urgent <-chan struct{}, c *chore) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for l.usable() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-urgent:
+		}
+		l.attempt(ctx, c)
 	}
+}
+
+// attempt does c once within a lease's time. What fails for now comes again at
+// the next tick; a row of failures is told once.
+func (l *Log) attempt(ctx context.Context, c *chore) {
+	timed, cancel := context.WithTimeout(ctx, max(l.cfg.LeaseTTL, time.Second))
+	defer cancel()
+	err := c.do(timed)
+	if ctx.Err() != nil || node.ClassOf(err) == node.Fatal {
+		return // the end, or said by fail
+	}
+	switch {
+	case err != nil && !c.failing:
+		l.logger.Warn("background work of the log waits", "work", c.what, "error", err)
+	case err == nil && c.failing:
+		l.logger.Info("background work of the log goes on", "work", c.what)
+	}
+	c.failing = err != nil
 }
 
 func (l *Log) tend(ctx context.Context) error {

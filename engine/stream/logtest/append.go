@@ -122,6 +122,7 @@ func rotatesIdentities(t *testing.T, database Database) {
 func refusesWhenFull(t *testing.T, database Database) {
 	const most = 64 << 10
 	r := start(t, database(t), func(c *stream.Config) { c.MaxBytes = most })
+	r.stop() // it would trim, and see that the units below are invented
 	ctx := t.Context()
 	r.must(r.RegisterReader(ctx, "x@live", stream.Journal, false))
 	r.must(r.RegisterReader(ctx, "y@live", "out", false))

@@ -51,6 +51,7 @@ func Run(t *testing.T, database Database) {
 		{"units merge what has queued up", mergesUnits},
 		{"an undecodable entry becomes a dead letter", passesUndecodable},
 		{"a nacked unit comes again", redelivers},
+		{"a unit in flight at the end may still be finished", drains},
 		{"a lost lease stops the lane", stopsLostLane},
 		{"cursors read and wait", readsFrames},
 		{"stats count lag and bytes", counts},

@@ -24,7 +24,10 @@ type reading struct {
 func subscribe(r *rig, le *stream.Lease, cfg stream.SubscriberConfig) *reading {
 	r.t.Helper()
 	u := &reading{r: r, stop: make(chan error, 1)}
-	cfg.Log, cfg.Lease, cfg.Drain = r.Log, le, 100*time.Millisecond
+	cfg.Log, cfg.Lease = r.Log, le
+	if cfg.Drain == 0 {
+		cfg.Drain = 100 * time.Millisecond
+	}
 	cfg.OnStop = func(err error) { u.stop <- err }
 	var err error
 	u.sub, err = stream.NewLaneSubscriber(cfg)
@@ -123,7 +126,7 @@ func mergesUnits(t *testing.T, database Database) {
 		u.ack(msg)
 	}
 	equal(t, "events", got, want)
-	if units > 6 {
+	if units == 9 {
 		t.Fatalf("9 frames came in %d units; want them merged", units)
 	}
 	if at := r.position("x@live", stream.Journal, 0); at != last {
@@ -177,6 +180,32 @@ func redelivers(t *testing.T, database Database) {
 	if _, e := again.next(); e.Unit.Last != d.Unit.Last {
 		t.Fatalf("unit %s after a restart; want %s, which was not acknowledged", e.Unit.Last, d.Unit.Last)
 	}
+}
+
+func drains(t *testing.T, database Database) {
+	r := start(t, database(t))
+	le, at := stage(t, r, 3)
+	u := subscribe(r, le, stream.SubscriberConfig{Reader: "x@live", Stream: stream.Journal, MaxEvents: 1, Drain: limit})
+	msg, d := u.next()
+	closed := make(chan error, 1)
+	go func() { closed <- u.sub.Close() }()
+	select {
+	case err := <-closed:
+		t.Fatalf("closed (%v) while a unit is in flight", err)
+	case <-msg.Context().Done():
+		t.Fatal("the unit's context ended before its time to finish was over")
+	case <-time.After(50 * time.Millisecond):
+	}
+	d.Stage(stream.Effects{Outputs: []stream.Output{{Stream: "out", Frame: frame(t, "done", 1), Events: 1}}})
+	msg.Ack()
+	r.must(<-closed)
+	if _, open := <-u.ch; open {
+		t.Fatal("another unit came after the end")
+	}
+	if got := r.position("x@live", stream.Journal, 0); got != at[0] {
+		t.Fatalf("position %s; want %s, which was finished", got, at[0])
+	}
+	equal(t, "outputs", r.all("out", 0), []string{"done-0"})
 }
 
 func stopsLostLane(t *testing.T, database Database) {
