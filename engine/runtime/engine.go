@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/engine/lifecycle"
-	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
@@ -50,7 +49,8 @@ type Config struct {
 type Engine struct {
 	Config
 	log      *stream.Log
-	hub      *live.Hub
+	live     later // the live hub
+	charts   later // its snapshots
 	host     *pluginhost.Host
 	recorder *metrics.Recorder
 	embedded *embeddedServers
@@ -116,12 +116,12 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 }
 
 // cause returns why the run stopped: the fatal error if there is one, else err
-// unless it only says that ctx ended.
+// unless it only says that ctx ended, or for which server it was then waiting.
 func cause(ctx context.Context, err error) error {
 	if c := context.Cause(ctx); c != nil && !errors.Is(c, context.Canceled) {
 		return c
 	}
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || ctx.Err() != nil && node.ClassOf(err) == node.Away {
 		return nil
 	}
 	return err

@@ -24,9 +24,10 @@ func (e *Engine) open(ctx, background context.Context, services *errgroup.Group)
 		what string
 		do   func(ctx context.Context) error
 	}{
+		{"opening the page", func(ctx context.Context) error { return e.openHTTP(ctx, background, services) }},
 		{"starting embedded servers", e.openEmbedded},
 		{"waiting for the log", e.openLog},
-		{"opening the live page", func(ctx context.Context) error { return e.openHTTP(ctx, background, services) }},
+		{"opening the live charts", func(context.Context) error { return e.openLive(background, services) }},
 		{"starting plugins", e.openStages},
 		{"waiting for the sinks", e.openSinks},
 		{"opening sources", e.openSources},

@@ -3,8 +3,8 @@ package runtime
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"net/http"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,8 +16,9 @@ import (
 	"github.com/millrace/millrace/engine/sink/chart"
 )
 
-// openLive opens the live hub of the plan's charts.
-func (e *Engine) openLive() error {
+// openLive opens the live hub of the plan's charts and runs it until background
+// ends.
+func (e *Engine) openLive(background context.Context, services *errgroup.Group) error {
 	charts := make([]live.Chart, 0, len(e.Plan.Charts))
 	for _, c := range e.Plan.Charts {
 		sink, err := chart.New(c.ID, *c.Spec.With.(*chart.Options), compileChart)
@@ -30,8 +31,13 @@ func (e *Engine) openLive() error {
 		Log: liveLog{e.log}, Charts: charts, Pipeline: e.Pipeline.Name, Version: e.Version, Embedded: e.embedded.any(),
 		Logger: e.Logger.With("part", "live"),
 	})
-	e.hub = hub
-	return err
+	if err != nil {
+		return err
+	}
+	e.live.set(hub)
+	e.charts.set(http.HandlerFunc(hub.ServeCharts))
+	services.Go(func() error { return hub.Run(background) })
+	return nil
 }
 
 func compileChart(source string) (chart.Getter, error) {
@@ -42,16 +48,12 @@ func compileChart(source string) (chart.Getter, error) {
 	return func(ev *event.Event) (event.Value, error) { return program.Eval(ev) }, nil
 }
 
-// openHTTP listens and serves health, metrics, the live data and the page until
-// background ends.
+// openHTTP listens and serves health, metrics and the page until background ends,
+// and the live data from the moment that there is a log to read.
 func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Group) error {
-	if err := e.openLive(); err != nil {
-		return err
-	}
-	var files fs.FS = page.Files()
 	server, err := httpapi.New(httpapi.Config{
 		Listen: e.Listen, Version: e.Version, Ready: e.reasons, Metrics: e.recorder.Handler(),
-		Live: e.hub, Charts: http.HandlerFunc(e.hub.ServeCharts), Page: files, Logger: e.Logger.With("part", "http"),
+		Live: &e.live, Charts: &e.charts, Page: page.Files(), Logger: e.Logger.With("part", "http"),
 	})
 	if err != nil {
 		return err
@@ -60,10 +62,25 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 	if err != nil {
 		return fmt.Errorf("%w (another engine may be running: choose a free port with --listen)", err)
 	}
-	services.Go(func() error { return e.hub.Run(background) })
 	services.Go(func() error { return server.Run(background) })
 	if e.OnListening != nil {
 		e.OnListening(addr.String())
 	}
 	return nil
+}
+
+// later is a handler that is there before what it serves. Until then it asks to
+// come again.
+type later struct{ handler atomic.Pointer[http.Handler] }
+
+func (l *later) set(h http.Handler) { l.handler.Store(&h) }
+
+// ServeHTTP implements [http.Handler].
+func (l *later) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := l.handler.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, "the engine is starting, see /readyz", http.StatusServiceUnavailable)
 }

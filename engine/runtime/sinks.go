@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
+	stocksink "github.com/millrace/millrace/engine/sink/stock"
 	"github.com/millrace/millrace/engine/stage"
 	"github.com/millrace/millrace/engine/stream"
 )
@@ -49,6 +50,16 @@ func (e *Engine) buildSink(ctx context.Context, s plan.SinkRun) (node.Sink, erro
 			DSN: e.dsn(opts.Connection), Pipeline: e.Pipeline.Name, Generation: e.Generation, Node: s.ID,
 			Streams: streamsOf(s.Edges), Options: *opts, Logger: e.Logger,
 		})
+	case *stocksink.AMQPOptions:
+		conn := e.Pipeline.Connections[opts.Connection]
+		if conn.Embedded() {
+			return nil, node.AsFatal(fmt.Errorf("connection %q is embedded: embedded queues carry the built-in data only", opts.Connection))
+		}
+		return stocksink.AMQP(stocksink.AMQPConfig{
+			AMQPOptions: *opts, URLs: []string{conn.Address().Reveal()}, Name: e.Pipeline.Name + "." + s.ID, Log: e.Logger,
+		})
+	case *stocksink.RedisOptions:
+		return stocksink.RedisStream(stocksink.RedisConfig{RedisOptions: *opts, URL: e.address(opts.Connection), Log: e.Logger})
 	default:
 		return nil, fmt.Errorf("no sink is built for options of type %T", opts)
 	}
