@@ -5,6 +5,7 @@ package catalog
 import (
 	"github.com/millrace/millrace/engine/sink/chart"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
+	stocksink "github.com/millrace/millrace/engine/sink/stock"
 	"github.com/millrace/millrace/engine/source/amqp"
 	"github.com/millrace/millrace/engine/source/stock"
 	"github.com/millrace/millrace/engine/spec"
@@ -19,6 +20,6 @@ func Builtin() *spec.Catalog {
 	return spec.NewCatalog(
 		amqp.Type, stock.RedisType,
 		jsontransform.Type, csvtransform.Type, exprtransform.Type, selecttransform.Type,
-		sqlsink.Type, chart.Type,
+		sqlsink.Type, chart.Type, stocksink.AMQPType, stocksink.RedisType,
 	)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 
 	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -33,6 +34,9 @@ func (o *RedisOptions) Check() []spec.FieldError {
 	var out []spec.FieldError
 	if o.Stream == "" {
 		out = append(out, spec.FieldError{Field: "stream", Message: "the stream's key is missing"})
+	}
+	if strings.HasPrefix(o.Stream, "mr:") {
+		out = append(out, spec.FieldError{Field: "stream", Message: "keys that begin with mr: are the engine's own"})
 	}
 	if o.MaxLen < 0 {
 		out = append(out, spec.FieldError{Field: "max_len", Message: fmt.Sprintf("%d is below 0", o.MaxLen)})

@@ -292,6 +292,9 @@ func TestOptionsCheck(t *testing.T) {
 			t.Errorf("Check of %+v = %v, want one error of %s", o, errs, field)
 		}
 	}
+	if errs := (&RedisOptions{Stream: "mr:{charts}:s:journal:0"}).Check(); len(errs) != 1 {
+		t.Errorf("Check of the engine's own stream = %v, want one error", errs)
+	}
 	for field, o := range map[string]RedisOptions{"stream": {}, "max_len": {Stream: "s", MaxLen: -1}, "driver": {Stream: "s", Driver: "x"}} {
 		if errs := o.Check(); len(errs) != 1 || errs[0].Field != field {
 			t.Errorf("Check of %+v = %v, want one error of %s", o, errs, field)
