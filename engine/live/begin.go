@@ -139,8 +139,7 @@ func (v *viewer) catchUp(ctx context.Context, from []place, p part) error {
 func (v *viewer) fromLog(ctx context.Context, from, to []place, p part) error {
 	at := append([]place(nil), from...)
 	p.begin, p.end = p.history, false
-	cursors := *v.hub.cursors // ids of this goroutine
-	cursors.raw = nil
+	cursors := v.hub.cursors.own()
 	for i := range at {
 		name, lane := v.hub.laneOf(i)
 		r, err := v.hub.newReader(name)

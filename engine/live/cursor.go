@@ -62,6 +62,11 @@ func newCursors(epoch uint64, streams []string, lanes int) *cursors {
 	return &cursors{epoch: epoch, shape: uint32(h.Sum64()), lanes: len(streams) * lanes}
 }
 
+// own returns cursors that another goroutine may write ids with.
+func (c *cursors) own() *cursors {
+	return &cursors{epoch: c.epoch, shape: c.shape, lanes: c.lanes}
+}
+
 // id returns the id of places, one per lane. It is not for concurrent use.
 func (c *cursors) id(places []place) string {
 	raw := append(c.raw[:0], cursorVersion)

@@ -209,7 +209,7 @@ test('names that are markup show as text', async () => {
   await page.getByRole('heading', { name: evil }).waitFor();
   await page.getByText(`${evil}2`, { exact: true }).waitFor();
   assert.equal(await page.locator('.card img, .card b').count(), 0);
-  assert.equal(await page.title(), 'Millrace');
+  assert.equal(await page.title(), 'charts · Millrace');
 });
 
 test('the filter finds charts by name and by line', async () => {

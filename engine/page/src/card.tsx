@@ -154,7 +154,7 @@ function usePlot(chart: Chart, hover: { value: number }) {
   useEffect(() => {
     const el = host.current;
     if (!el) return;
-    const plot = new Plot(el, chart, dark.value, () => (hover.value = plot?.hover ?? NaN));
+    const plot = new Plot(el, chart, dark.value, (at) => (hover.value = at));
     let visible = true;
     let frame = 0;
     let drawn = 0;

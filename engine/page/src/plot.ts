@@ -34,7 +34,7 @@ export class Plot {
     host: HTMLElement,
     private readonly chart: Chart,
     private readonly dark: boolean,
-    private readonly moved: () => void,
+    private readonly moved: (hover: number) => void,
   ) {
     this.span = chart.windowMs;
     this.u = new uPlot(this.options(host), this.frame(), host);
@@ -165,7 +165,7 @@ export class Plot {
       dot.hidden = !p || p.t < (this.u.scales.x?.min ?? 0);
       if (p) dot.style.transform = `translate(${this.u.valToPos(p.t, 'x')}px, ${this.u.valToPos(p.v, 'y')}px)`;
     });
-    this.moved();
+    this.moved(this.hover);
   }
 
   /**
