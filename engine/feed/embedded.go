@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +33,7 @@ func Embedded(ctx context.Context, publish func(ctx context.Context, queue strin
 	if o.Queues == nil {
 		o.Queues = EmbeddedQueues()
 	}
+	var fed []string
 	group, running := errgroup.WithContext(ctx)
 	for _, name := range PlantNames() {
 		if !slices.Contains(o.Queues, queueOf(name)) {
@@ -41,10 +43,11 @@ func Embedded(ctx context.Context, publish func(ctx context.Context, queue strin
 		if err != nil {
 			return err
 		}
-		if o.Log != nil {
-			o.Log.Info("feeding an embedded queue with real data", "queue", plant.Queue, "readings_per_second", o.Rate)
-		}
+		fed = append(fed, plant.Queue)
 		group.Go(func() error { return plant.flow(running, publish, o.Rate) })
+	}
+	if o.Log != nil {
+		o.Log.Info("feeding embedded queues with real data", "queues", strings.Join(fed, " "), "readings_per_second_each", o.Rate)
 	}
 	err := group.Wait()
 	if ctx.Err() != nil {
