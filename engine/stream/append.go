@@ -84,7 +84,7 @@ func (l *Log) append(ctx context.Context, le *Lease, ln *lane, a *appending, r *
 		})
 	if err != nil {
 		if errors.Is(err, errOutOfMemory) {
-			signal(l.urgent)
+			l.outOfMemory()
 			return event.Position{}, node.AsAway(errors.Join(ErrFull, err))
 		}
 		return event.Position{}, err

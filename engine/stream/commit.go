@@ -42,7 +42,7 @@ func (l *Log) Commit(ctx context.Context, le *Lease, c Commit) (Answer, error) {
 	}
 	word, rest, err := l.call(ctx, commitScript, b.keys, b.args)
 	if errors.Is(err, errOutOfMemory) {
-		signal(l.urgent)
+		l.outOfMemory()
 		return Full, ln.wrap("commit "+c.Reader+" in", node.AsAway(errors.Join(ErrFull, err)))
 	}
 	if err != nil {

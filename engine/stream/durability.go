@@ -148,15 +148,18 @@ func (l *Log) examine(ctx context.Context) error {
 const embeddedBytes = 256 << 20
 
 func (l *Log) memoryLimit(s server) int64 {
-	if l.cfg.MaxBytes > 0 {
-		return l.cfg.MaxBytes
-	}
-	if s.noInfo {
-		return min(embeddedBytes, machineBytes()/4)
-	}
 	limit, _ := strconv.ParseInt(s.settings["maxmemory"], 10, 64)
-	if limit > 0 {
-		return limit / 10 * 6
+	most := limit / 10 * 6 // commits, identities, dead letters and others need the rest
+	switch {
+	case limit > 0 && l.cfg.MaxBytes > most:
+		l.logger.Warn("log.max_bytes is more than 60 % of redis' maxmemory: that much is used", "max_bytes", l.cfg.MaxBytes, "maxmemory", limit, "used", most)
+		return most
+	case l.cfg.MaxBytes > 0:
+		return l.cfg.MaxBytes
+	case s.noInfo:
+		return min(embeddedBytes, machineBytes()/4)
+	case limit > 0:
+		return most
 	}
 	if s.hostBytes == 0 {
 		s.hostBytes = machineBytes()

@@ -47,6 +47,7 @@ type Log struct {
 
 	growth   growth        // used by Run alone
 	urgent   chan struct{} // capacity 1: a stream is full, trim now
+	starved  atomic.Int64  // when Redis last refused a write for want of memory, in ms
 	acquired atomic.Uint64 // numbers the leases taken by this process
 	fatal    atomic.Pointer[error]
 	closed   atomic.Bool

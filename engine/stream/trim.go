@@ -24,10 +24,23 @@ func (l *Log) keepOf(ln *lane, used int64) keep {
 	if ln.stream == Journal {
 		k = keep{age: l.cfg.Retention, bytes: min(l.cfg.RetentionBytes, limit/2)}
 	}
-	if used > limit/4*3 {
+	switch {
+	case time.Now().UnixMilli()-l.starved.Load() < starvedFor.Milliseconds():
+		k.bytes = 0
+	case used > limit/4*3:
 		k.bytes = min(k.bytes, limit/8)
 	}
 	return k
+}
+
+// starvedFor is how long a refusal for want of memory keeps finished frames from
+// being kept: whatever fills Redis, what is unread must be able to drain.
+const starvedFor = 10 * time.Second
+
+// outOfMemory notes that Redis has refused a write for want of memory.
+func (l *Log) outOfMemory() {
+	l.starved.Store(time.Now().UnixMilli())
+	signal(l.urgent)
 }
 
 // Trim removes from every lane what all its readers have passed and the retention
