@@ -100,6 +100,25 @@ func TestMeterLetsOneLargeMessagePass(t *testing.T) {
 	}
 }
 
+// TestControlWithoutBudget: with the bound out of the way the client takes
+// whatever the prefetch allows.
+func TestControlWithoutBudget(t *testing.T) {
+	const n, size = 100, 100_000
+	b := newBroker(t)
+	b.declare(t, nil)
+	messages := make([]amqp091.Publishing, n)
+	for i := range messages {
+		messages[i].Body = make([]byte, size)
+	}
+	b.publish(t, messages...)
+	s := b.source(t, nil)
+	next(t, s)
+	eventually(t, "ten times the budget of the next test in memory", func() bool {
+		_, held := s.sess.meter.inflight()
+		return held >= 9<<20
+	})
+}
+
 // TestLargeMessagesStayWithinTheBudget fills a queue with far more bytes than
 // the budget, lets nothing be acknowledged, and then drains it.
 func TestLargeMessagesStayWithinTheBudget(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill"
+	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v2/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -319,4 +321,35 @@ func TestRedisOptionsCheck(t *testing.T) {
 			t.Errorf("Check of %+v = %v, want an error of field %s", o, o.Check(), field)
 		}
 	}
+}
+
+// TestControlPlainWatermill shows what the adapters above protect from: left to its
+// defaults, watermill-amqp hands over empty messages that nobody sent once its
+// queue is deleted.
+func TestControlPlainWatermill(t *testing.T) {
+	h := newRabbit(t)
+	plain := wamqp.NewDurableQueueConfig(h.url)
+	sub, err := wamqp.NewSubscriber(plain, watermill.NopLogger{})
+	if err != nil {
+		t.Fatalf("subscriber: %v", err)
+	}
+	messages, err := sub.Subscribe(t.Context(), h.queue)
+	if err != nil {
+		t.Fatalf("subscribe: %v", err)
+	}
+	h.Publish(t, node.Message{Body: []byte("m0")})
+	(<-messages).Ack()
+	h.delete(t)
+	select {
+	case phantom := <-messages:
+		if len(phantom.Payload) != 0 {
+			t.Errorf("received %q from a deleted queue", phantom.Payload)
+		}
+	case <-time.After(limit):
+		t.Error("no phantom message: the protection is no longer needed")
+	}
+	if err := sub.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	h.declare(t) // for the cleanup
 }
