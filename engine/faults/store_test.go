@@ -44,11 +44,11 @@ func TestFaultDatabaseAwayUntilTheLogIsFull(t *testing.T) {
 	databaseAway(t, 32_000, setup{settings: "log: { max_bytes: 1MiB }\n"})
 }
 
-// TestFaultDatabaseAwayUntilRedisIsFull gives the log more room than Redis has:
+// TestFaultDatabaseAwayUntilRedisIsFull allows the log more room than Redis has:
 // commits, leases and trimming work in what Redis has left, and the rest is as above.
 func TestFaultDatabaseAwayUntilRedisIsFull(t *testing.T) {
-	databaseAway(t, 60_000, setup{
-		settings: "log: { max_bytes: 1GiB }\n", redis: []testserver.RedisOption{testserver.MaxMemory(6 << 20)},
+	databaseAway(t, 40_000, setup{
+		settings: "log: { max_bytes: 1GiB }\n", redis: []testserver.RedisOption{testserver.MaxMemory(8 << 20)},
 	})
 }
 
