@@ -14,16 +14,15 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/live/livetest"
 	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/sink/chart"
+	"github.com/millrace/millrace/engine/testserver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testserver.Main(m) }
 
 const readings = "readings"
 
