@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/millrace/millrace/engine/event"
@@ -59,6 +60,9 @@ func (e *Engine) chainNode(ctx context.Context, n plan.StageNode, lanes int) (st
 	var err error
 	if n.Spec.Plugin != "" {
 		plugin, err := e.host.Start(ctx, pluginhost.NodeConfig{Node: n.ID, Pipeline: e.Pipeline.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: lanes})
+		if errors.Is(err, pluginhost.ErrNotFound) {
+			err = fmt.Errorf("%w (a relative plugins.dir begins at the working directory; it is built where the source, plugins/NAME, and Go are)", err)
+		}
 		if err != nil {
 			return built, err
 		}
