@@ -217,6 +217,7 @@ func TestResets(t *testing.T) {
 		idOf := func(l *livetest.Log) string {
 			hub, stop := start(t, config(t, l))
 			defer stop()
+			synctest.Wait() // or the viewer comes before all lanes are read
 			v := view(hub, "")
 			synctest.Wait()
 			v.close()
