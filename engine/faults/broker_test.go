@@ -96,6 +96,8 @@ func TestFaultRedeliveredIDsGiveOneRow(t *testing.T) {
 	link := r.behindSlowLine(200 * time.Millisecond)
 	l := newLedger()
 	e := r.start("again")
+	r.burst(l, 0, 0) // declares the queues
+	r.awaitReady(e)
 	const burst, most = 400, 20
 	sent := 0
 	for r.metric(e, "millrace_repeated_messages_total") == 0 && sent < most*burst {

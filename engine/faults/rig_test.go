@@ -19,15 +19,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/millrace/millrace/engine/testserver"
 )
 
-func TestMain(m *testing.M) {
-	// A slow line of toxiproxy leaves this goroutine behind when it is dropped.
-	testserver.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*LatencyToxic).Pipe"))
-}
+func TestMain(m *testing.M) { testserver.Main(m) }
 
 // pipelineFile is the frame of the pipelines under test: name, more settings,
 // the plugins' folder, nodes.

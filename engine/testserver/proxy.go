@@ -72,7 +72,8 @@ func (l *Link) Cut() {
 func (l *Link) Restore() { l.proxy.Toxics.ResetToxics(context.Background()) }
 
 // Latency delays all data by d in each direction, to the millisecond, until
-// Restore or the next Latency.
+// Restore or the next Latency. Set it before data flows: toxiproxy may hang when it
+// is changed or restored on a line under load.
 func (l *Link) Latency(d time.Duration) {
 	l.t.Helper()
 	for _, dir := range []string{"upstream", "downstream"} {
