@@ -55,6 +55,8 @@ var heavy = []struct {
 	{"github.com/hashicorp/go-plugin", []string{"engine/pluginhost", "plugins/sdk", "schemas/plugin"}},
 	{"google.golang.org/grpc", []string{"engine/pluginhost", "plugins/sdk", "schemas/plugin"}},
 	{"gorm.io", []string{"engine/sink/sql"}},
+	{"github.com/ncruces/go-sqlite3", []string{"engine/sink/sql"}},
+	{"github.com/tetratelabs/wazero", []string{"engine/sink/sql"}},
 	{"github.com/go-sql-driver/mysql", []string{"engine/sink/sql", "engine/testserver"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
 	{"github.com/Shopify/toxiproxy", []string{"engine/testserver"}},

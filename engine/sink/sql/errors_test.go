@@ -1,10 +1,13 @@
 package sqlsink
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/ncruces/go-sqlite3"
+
 	"github.com/millrace/millrace/engine/node"
 )
 
@@ -57,5 +60,23 @@ func TestDiskFull(t *testing.T) {
 	mustWrite(t, s, u)
 	if err := st.exactlyOnce(t, u.Events); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A start that is called off is no fault of the file: the engine ends without an error then.
+func TestSQLiteInterruptedIsAway(t *testing.T) {
+	st := sqliteStore(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	conn, err := st.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, interrupted := conn.ExecContext(ctx, "CREATE TABLE late (a INTEGER)")
+	for _, err := range []error{interrupted, sqlite3.INTERRUPT, fmt.Errorf("connect: %w", sqlite3.INTERRUPT)} {
+		if got := (sqliteFile{}).fault(err); got != faultAway {
+			t.Errorf("fault(%v) = %v; want faultAway", err, got)
+		}
 	}
 }

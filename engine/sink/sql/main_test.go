@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/glebarez/sqlite"
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/node/sinktest"
@@ -71,7 +70,7 @@ func mariadbStore(t testing.TB) *store {
 func sqliteStore(t testing.TB) *store {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "rows.db")
-	db, err := sql.Open(sqlite.DriverName, path+"?_pragma=busy_timeout(5000)")
+	db, err := openSQLite(path + "?_pragma=busy_timeout(5000)")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/glebarez/sqlite"
+	"github.com/ncruces/go-sqlite3"
 	"github.com/pressly/goose/v3"
 	"gorm.io/gorm"
 )
@@ -19,27 +19,6 @@ const sqlitePrefix = "sqlite:"
 
 // sqliteFile is the dialect of the embedded default: one file, one writer, WAL.
 type sqliteFile struct{ path string }
-
-// sqlitePragmas: WAL lets readers read while the sink writes. NORMAL keeps the
-// file whole after a power cut, though its last transactions, rows and position
-// together, may be gone: the log still has them.
-const sqlitePragmas = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate"
-
-func (d sqliteFile) open(_ context.Context, _ *Config) (*gorm.DB, *sql.DB, error) {
-	if d.path == "" || strings.ContainsAny(d.path, "?#") {
-		return nil, nil, errBadDSN
-	}
-	pool, err := sql.Open(sqlite.DriverName, d.path+sqlitePragmas)
-	if err != nil {
-		return nil, nil, err
-	}
-	pool.SetMaxOpenConns(1)
-	db, err := gorm.Open(&sqlite.Dialector{Conn: pool}, gormConfig())
-	if err != nil {
-		return nil, nil, errors.Join(err, pool.Close())
-	}
-	return db, pool, nil
-}
 
 func (sqliteFile) migrations(*sql.DB) (goose.Dialect, fs.FS, []goose.ProviderOption) {
 	files, _ := fs.Sub(migrationFiles, "migrations/sqlite") // the path is compiled in
@@ -77,18 +56,19 @@ func (sqliteFile) appendFloat(dst []byte, args []any, f float64) ([]byte, []any)
 func (sqliteFile) number(u uint64) any { return int64(u) }
 
 func (sqliteFile) fault(err error) fault {
-	var answer interface{ Code() int }
-	if !errors.As(err, &answer) {
+	code, ok := errors.AsType[sqlite3.ErrorCode](err)
+	if !ok {
 		return networkFault(err)
 	}
-	switch answer.Code() & 0xff {
-	case 5, 6, 7, 8, 9, 10, 13, 14, 15, 17: // busy, locked, no memory, read-only, interrupted, I/O, full, cannot open
+	switch code {
+	case sqlite3.BUSY, sqlite3.LOCKED, sqlite3.NOMEM, sqlite3.READONLY, sqlite3.INTERRUPT, sqlite3.IOERR,
+		sqlite3.FULL, sqlite3.CANTOPEN, sqlite3.PROTOCOL, sqlite3.SCHEMA:
 		return faultAway
-	case 18, 19, 20: // too big, constraint, mismatch
+	case sqlite3.TOOBIG, sqlite3.CONSTRAINT, sqlite3.MISMATCH:
 		return faultData
-	case 11, 26: // corrupt, not a database
+	case sqlite3.CORRUPT, sqlite3.NOTADB:
 		return faultSetup
-	case 1:
+	case sqlite3.ERROR:
 		text := err.Error()
 		if strings.Contains(text, "no such table") || strings.Contains(text, "no column named") || strings.Contains(text, "no such column") {
 			return faultDrift
