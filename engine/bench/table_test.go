@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/engine/testserver"
 )
 
 // count is the size of the feed.
@@ -66,6 +68,7 @@ func selfCPU() time.Duration {
 type table struct {
 	*servers
 	n     int
+	note  string // what is special about these servers
 	lines []line
 }
 
@@ -86,6 +89,7 @@ func TestTable(t *testing.T) {
 		{"d", func() { tb.engine("strict", 0) }}, {"d", func() { tb.engine("best_effort", 0) }},
 		{"e", func() { tb.replay(0) }}, {"f", func() { tb.insert(0) }},
 		{"g", func() { tb.engine("strict", full) }}, {"h", func() { tb.replay(full) }}, {"i", func() { tb.insert(full) }},
+		{"j", tb.slowDisk},
 		{"l", tb.latency},
 	}
 	only := os.Getenv("BENCH_ONLY")
@@ -138,8 +142,18 @@ func (tb *table) engine(durability string, rows int) {
 	dsn, db := tb.store(rows)
 	p := tb.start(fmt.Sprintf("bench_%s_%d", durability, rows), durability, dsn)
 	took := p.drain(tb.t, ingestedMetric, tb.n)
-	tb.add(line{"(d) engine, plugin and hub, " + durability + into(rows), tb.n, took, p.stop(tb.t)})
+	tb.add(line{"(d) engine, plugin and hub, " + durability + into(rows) + tb.note, tb.n, took, p.stop(tb.t)})
 	expect(tb.t, db, rows+tb.n)
+}
+
+// slowDisk is rig (d) with a log and a database on disks that take 5 ms longer to sync.
+func (tb *table) slowDisk() {
+	option := testserver.SlowSync(tb.t, 5*time.Millisecond)
+	slow := &table{n: tb.n, note: ", syncs 5 ms slower", servers: &servers{
+		t: tb.t, rabbit: tb.rabbit, redis: testserver.Redis(tb.t, option), maria: testserver.MariaDB(tb.t, option), bin: tb.bin,
+	}}
+	slow.engine("strict", 0)
+	tb.lines = append(tb.lines, slow.lines...)
 }
 
 // replay reads the journal that the strict engine left, from its start, through

@@ -52,10 +52,12 @@ func (s *MariaDBServer) open(program, installer string, opts []Option) error {
 	if err := os.WriteFile(s.file("init.sql"), []byte(mariaInit), 0o600); err != nil {
 		return err
 	}
+	o := collect(s.defaults(), opts)
 	args := []string{"--no-defaults"}
-	for _, c := range collect(s.defaults(), opts).conf {
+	for _, c := range o.conf {
 		args = append(args, "--"+c.key+"="+c.value)
 	}
+	s.env = o.env
 	s.command = func() *exec.Cmd { return exec.Command(program, args...) }
 	s.ready = s.ping
 	return s.start()

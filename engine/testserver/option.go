@@ -16,6 +16,7 @@ type (
 type options struct {
 	conf    []setting // in order, a later one wins
 	plugins []string
+	env     []string // beside this process' own
 }
 
 type setting struct{ key, value string }

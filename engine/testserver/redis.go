@@ -56,6 +56,7 @@ func (s *RedisServer) open(program string, opts []Option) error {
 	if err := os.WriteFile(conf, lines(o.conf, " "), 0o600); err != nil {
 		return err
 	}
+	s.env = o.env
 	s.command = func() *exec.Cmd { return exec.Command(program, conf) }
 	s.ready = func(ctx context.Context) error {
 		_, err := s.do(ctx, "PING")

@@ -39,6 +39,7 @@ type server struct {
 	helpers []*process // ended with the server, e.g. epmd
 	shared  bool       // outlives the test: databases are dropped by hand
 	command func() *exec.Cmd
+	env     []string // what the server's environment has beside this process' own
 	ready   func(context.Context) error
 
 	mu   sync.Mutex
@@ -94,6 +95,7 @@ func (s *server) start() error {
 	defer out.Close()
 	cmd := s.command()
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = append(cmd.Environ(), s.env...)
 	if s.proc, err = launch(cmd); err != nil {
 		return err
 	}
