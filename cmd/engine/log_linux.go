@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,19 +107,4 @@ func tellLoss(cmd *cobra.Command, pipeline string, before, after uint64) error {
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "loss accepted: pipeline %s, epoch %s before, %s now\n", pipeline, old, l.NewEpoch)
 	return err
-}
-
-// confirm asks on standard error and reads one line of standard input; only "yes"
-// or "y" goes on.
-func confirm(cmd *cobra.Command, question string) error {
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s [yes/no] ", question)
-	answer, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), 1024)).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "yes", "y":
-		return nil
-	}
-	if err != nil { // nobody there to answer
-		fmt.Fprintln(cmd.ErrOrStderr())
-	}
-	return configError(fmt.Errorf("nothing was changed: answer yes, or give --yes"))
 }

@@ -50,7 +50,7 @@ func TestEveryReadmeCommandIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := []string{"run", "test", "plan", "look", "check", "servers", "feed", "rows"}
+	run := []string{"run", "test", "plan", "look", "dlq", "check", "servers", "feed", "rows"}
 	for _, m := range regexp.MustCompile("(?m)(.*)\n```sh$").FindAllStringSubmatch(string(text), -1) {
 		name := strings.TrimSuffix(strings.TrimPrefix(m[1], "<!-- test: "), " -->")
 		if !slices.Contains(run, name) {
@@ -147,6 +147,7 @@ func TestFirstCommandTwice(t *testing.T) {
 		cmd, addr := startReadme(t, command, nil)
 		readyAndMoving(t, addr)
 		lookAsShown(t, blocks, addr)
+		deadLettersAsShown(t, blocks, addr)
 		signalEngine(t, cmd, sig)
 		if err := cmd.Wait(); err != nil {
 			t.Fatalf("%s: %v; want exit code 0", command, err)
@@ -239,6 +240,16 @@ func readyAndMoving(t *testing.T, addr string) {
 		return err
 	})
 	testserver.Eventually(t, time.Minute, "rows", func() error { return rowsArrive(addr) })
+}
+
+// deadLettersAsShown asks the engine at addr for dead letters, as the README does.
+func deadLettersAsShown(t *testing.T, blocks map[string]string, addr string) {
+	t.Helper()
+	args, ok := strings.CutPrefix(strings.TrimSpace(blocks["test dlq"]), "go run ./cmd/engine dlq ")
+	code, out, errs := ask("http://"+addr, "", strings.Fields(args)...)
+	if want := blocks["output dlq"]; !ok || code != exitOK || out != want {
+		t.Errorf("dlq: code %d, %s%s; the README shows %s", code, out, errs, want)
+	}
 }
 
 // lookAsShown asks what the README asks with curl.

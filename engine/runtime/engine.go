@@ -51,6 +51,7 @@ type Engine struct {
 	log      *stream.Log
 	live     later // the live hub
 	charts   later // its snapshots
+	dlq      later // the dead letters
 	host     *pluginhost.Host
 	recorder *metrics.Recorder
 	embedded *embeddedServers

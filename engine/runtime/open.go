@@ -82,6 +82,7 @@ func (e *Engine) openLog(ctx context.Context) error {
 	e.log = log
 	e.closers = append(e.closers, log.Close)
 	e.recorder.WatchLog(e.logStats)
+	e.dlq.set(deadLetters(log))
 	names := make([]string, 0, len(e.Plan.Streams))
 	for _, s := range e.Plan.Streams {
 		names = append(names, s.Name)

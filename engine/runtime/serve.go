@@ -8,12 +8,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/millrace/millrace/engine/dlq"
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/expr"
 	"github.com/millrace/millrace/engine/httpapi"
 	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/page"
 	"github.com/millrace/millrace/engine/sink/chart"
+	"github.com/millrace/millrace/engine/stream"
 )
 
 // openLive opens the live hub of the plan's charts and runs it until background
@@ -54,6 +56,7 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 	server, err := httpapi.New(httpapi.Config{
 		Listen: e.Listen, Version: e.Version, Ready: e.reasons, Metrics: e.recorder.Handler(),
 		Live: &e.live, Charts: &e.charts, Page: page.Files(), Logger: e.Logger.With("part", "http"),
+		Routes: map[string]http.Handler{"GET /api/v1/dlq": &e.dlq, "GET /api/v1/dlq/": &e.dlq, "POST /api/v1/dlq/": &e.dlq},
 	})
 	if err != nil {
 		return err
@@ -67,6 +70,15 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 		e.OnListening(addr.String())
 	}
 	return nil
+}
+
+// deadLetters serves the log's dead letters.
+func deadLetters(log *stream.Log) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, handler := range dlq.Routes(log) {
+		mux.Handle(pattern, handler)
+	}
+	return mux
 }
 
 // later is a handler that is there before what it serves. Until then it asks to

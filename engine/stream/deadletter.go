@@ -39,12 +39,15 @@ func (b *commitArgs) deadLetter(d *DeadLetter) error {
 	if d.Event == nil {
 		raw = 1
 	}
-	b.args = append(b.args, d.index(), len(frame)+len(d.Text)+4*entryOverhead, 2*deadFields,
+	b.args = append(b.args, d.index(), deadCost(frame, d.Text), 2*deadFields,
 		"v", formatVersion, "event", frame, "raw", raw, "id", id, "root", root, "node", d.Node,
 		"generation", d.Generation, "record", d.Record, "class", d.Class.String(), "code", d.Code, "text", d.Text,
 		"plugin", d.Plugin, "attempt", d.Attempt, "time", d.TimeMs, "at", TopicOf(d.Stream, d.Lane)+" "+d.At.String())
 	return nil
 }
+
+// deadCost is what a letter counts for in the usage of Redis' memory, in bytes.
+func deadCost(frame []byte, text string) int { return len(frame) + len(text) + 4*entryOverhead }
 
 // StoreDeadLetters stores those letters that are not stored yet: a letter is
 // known by its event (or its place, if it could not be decoded), node, generation
@@ -78,6 +81,40 @@ func (l *Log) StoreDeadLetters(ctx context.Context, le *Lease, letters []DeadLet
 type StoredDeadLetter struct {
 	ID string // Redis stream id
 	DeadLetter
+	cost int // what it counts for in the usage
+}
+
+// DeadLetter returns the dead letter that is named id; ok is false if there is none.
+func (l *Log) DeadLetter(ctx context.Context, id string) (letter StoredDeadLetter, ok bool, err error) {
+	entries, err := l.rdb.XRangeN(ctx, l.keys.dead, id, id, 1).Result()
+	if err != nil {
+		return letter, false, fmt.Errorf("read dead letter %s: %w", id, l.awayOrFatal(err))
+	}
+	if len(entries) == 0 {
+		return letter, false, nil
+	}
+	return storedDeadLetter(&entries[0]), true, nil
+}
+
+// DropDeadLetters forgets letters and returns how many of them were still there.
+// It needs no lease and may be repeated. A unit that is still being tried again
+// may store its letter anew.
+func (l *Log) DropDeadLetters(ctx context.Context, letters []StoredDeadLetter) (int, error) {
+	if len(letters) == 0 {
+		return 0, nil
+	}
+	args := []any{l.epochText, len(letters)}
+	for i := range letters {
+		args = append(args, letters[i].ID, letters[i].index(), letters[i].cost)
+	}
+	word, answer, err := l.call(ctx, dropDeadScript, []string{l.keys.meta, l.keys.usage, l.keys.dead, l.keys.deadIndex}, args)
+	if err == nil && word != "ok" {
+		err = l.answered(word, "")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("drop %d dead letters: %w", len(letters), err)
+	}
+	return int(asInt(elem(answer, 0))), nil
 }
 
 // DeadLetters returns up to limit dead letters stored after the one named after
@@ -119,6 +156,7 @@ func storedDeadLetter(m *redis.XMessage) StoredDeadLetter {
 		}
 	}
 	d.place(text("at"))
+	d.cost = deadCost([]byte(text("event")), d.Text)
 	if f, err := event.DecodeFrame([]byte(text("event"))); err == nil && text("raw") == "0" && len(f.Events) == 1 {
 		d.Event = f.Events[0]
 	} else {

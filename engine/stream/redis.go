@@ -33,6 +33,7 @@ var (
 	appendScript      = script("append")
 	commitScript      = script("commit")
 	deadLettersScript = script("deadletters")
+	dropDeadScript    = script("dropdead")
 	ensureScript      = script("ensure")
 	alignScript       = script("align")
 	registerScript    = script("register")

@@ -140,6 +140,39 @@ func storesDeadLettersOnce(t *testing.T, database Database) {
 	}
 }
 
+func dropsDeadLetters(t *testing.T, database Database) {
+	r := start(t, database(t))
+	le := r.lease("sink:rows")
+	ctx := t.Context()
+	raw := letter("", -1)
+	raw.Event, raw.Raw = nil, []byte{0, 1, 2}
+	r.must(r.StoreDeadLetters(ctx, le, []stream.DeadLetter{letter("bad", 2), raw, letter("bad", 3)}))
+	letters, err := r.DeadLetters(ctx, "", 10)
+	r.must(err)
+	for _, want := range []int{2, 0} { // a second time nothing is left of them
+		if n, err := r.DropDeadLetters(ctx, letters[:2]); n != want || err != nil {
+			t.Fatalf("dropped %d, %v; want %d", n, err, want)
+		}
+	}
+	if _, ok, err := r.DeadLetter(ctx, letters[0].ID); ok || err != nil {
+		t.Fatalf("the dropped letter is there: %t, %v", ok, err)
+	}
+	if got, ok, err := r.DeadLetter(ctx, letters[2].ID); !ok || err != nil || got.Record != 3 {
+		t.Fatalf("the other letter: record %d, %t, %v; want it as it was", got.Record, ok, err)
+	}
+	r.must(r.StoreDeadLetters(ctx, le, []stream.DeadLetter{letter("bad", 2), letter("bad", 3)}))
+	left, err := r.DeadLetters(ctx, "", 10)
+	r.must(err)
+	if len(left) != 2 || left[0].Record != 3 || left[1].Record != 2 {
+		t.Fatalf("letters %+v; want the one that stayed and the one that came again", left)
+	}
+	_, err = r.DropDeadLetters(ctx, left)
+	r.must(err)
+	if used := r.raw.HGet(ctx, "mr:{suite}:usage", "!dead").Val(); used != "0" {
+		t.Fatalf("no letters take %s bytes; want 0", used)
+	}
+}
+
 func aligns(t *testing.T, database Database) {
 	r := start(t, database(t))
 	le, at := stage(t, r, 4)

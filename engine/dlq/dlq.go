@@ -1,0 +1,293 @@
+// Package dlq shows and drops dead letters: the events that a node refused, kept
+// with the reason. It filters what the log holds, counts it by reason and writes it
+// as JSON for the HTTP API and the command line. It does not drive events again.
+package dlq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/stream"
+)
+
+// Log is where dead letters rest; [stream.Log] is one.
+type Log interface {
+	// DeadLetters returns up to limit letters stored after the one named after, oldest first.
+	DeadLetters(ctx context.Context, after string, limit int) ([]stream.StoredDeadLetter, error)
+	// DeadLetter returns one letter; ok is false if there is none of that name.
+	DeadLetter(ctx context.Context, id string) (letter stream.StoredDeadLetter, ok bool, err error)
+	// DropDeadLetters forgets letters and returns how many were still there.
+	DropDeadLetters(ctx context.Context, letters []stream.StoredDeadLetter) (int, error)
+}
+
+// Limits of a listing.
+const (
+	DefaultLimit = 100
+	MaxLimit     = 10_000
+	page         = 500 // letters read from the log at a time
+)
+
+// Filter chooses dead letters. Zero fields choose all.
+type Filter struct {
+	Node  string    // the failing node
+	Class string    // rejected, unsure, away or fatal
+	Code  string    // reason for programs
+	Text  string    // part of the reason for people
+	Key   string    // key of the event
+	From  time.Time // given up at or after
+	To    time.Time // given up before
+}
+
+// Empty reports whether f chooses all.
+func (f Filter) Empty() bool { return f == Filter{} }
+
+func (f Filter) takes(d *stream.StoredDeadLetter) bool {
+	key := ""
+	if d.Event != nil {
+		key = d.Event.Key
+	}
+	at := time.UnixMilli(d.TimeMs)
+	return same(f.Node, d.Node) && same(f.Class, d.Class.String()) && same(f.Code, d.Code) && same(f.Key, key) &&
+		strings.Contains(d.Text, f.Text) && (f.From.IsZero() || !at.Before(f.From)) && (f.To.IsZero() || at.Before(f.To))
+}
+
+func same(want, got string) bool { return want == "" || want == got }
+
+// each calls do for every letter that f takes, oldest first, one page of the log
+// at a time. do must not keep the slice.
+func each(ctx context.Context, log Log, f Filter, after string, do func([]stream.StoredDeadLetter) error) error {
+	for {
+		letters, err := log.DeadLetters(ctx, after, page)
+		if err != nil || len(letters) == 0 {
+			return err
+		}
+		after = letters[len(letters)-1].ID
+		taken := letters[:0]
+		for i := range letters {
+			if f.takes(&letters[i]) {
+				taken = append(taken, letters[i])
+			}
+		}
+		if err := do(taken); err != nil {
+			return err
+		}
+	}
+}
+
+// Reason is why letters were refused, with their number.
+type Reason struct {
+	Node  string `json:"node"`
+	Class string `json:"class"`
+	Code  string `json:"code"`
+	Count int    `json:"count"`
+}
+
+// Listing is the answer to a question for dead letters.
+type Listing struct {
+	Total   int      `json:"total"`   // letters that the filter takes
+	Reasons []Reason `json:"reasons"` // of all of them, in order of their first letter
+	Letters []Letter `json:"letters"` // the first of them, without their events
+	Next    string   `json:"next,omitempty"`
+}
+
+// List counts the letters that f takes after the one named after and returns the
+// first limit of them; Next names the last of these if there are more.
+func List(ctx context.Context, log Log, f Filter, after string, limit int) (*Listing, error) {
+	l := &Listing{Reasons: []Reason{}, Letters: []Letter{}}
+	index := map[Reason]int{}
+	err := each(ctx, log, f, after, func(letters []stream.StoredDeadLetter) error {
+		for i := range letters {
+			d := &letters[i]
+			l.Total++
+			r := Reason{Node: d.Node, Class: d.Class.String(), Code: d.Code}
+			at, known := index[r]
+			if !known {
+				at = len(l.Reasons)
+				index[r] = at
+				l.Reasons = append(l.Reasons, r)
+			}
+			l.Reasons[at].Count++
+			if len(l.Letters) < limit {
+				l.Letters = append(l.Letters, head(d))
+			}
+		}
+		return nil
+	})
+	if l.Total > len(l.Letters) && len(l.Letters) > 0 {
+		l.Next = l.Letters[len(l.Letters)-1].ID
+	}
+	return l, err
+}
+
+// ErrNone says that there is no dead letter of the name that was given.
+var ErrNone = errors.New("no such dead letter")
+
+// Show returns one letter with its event. The error is [ErrNone] if there is none.
+func Show(ctx context.Context, log Log, id string) (*Letter, error) {
+	if !valid(id) {
+		return nil, fmt.Errorf("%w: %q is not of the form 1700000000000-0", ErrNone, id)
+	}
+	d, ok, err := log.DeadLetter(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNone, id)
+	}
+	full := whole(&d)
+	return &full, nil
+}
+
+// valid reports whether id is "<ms>-<number>".
+func valid(id string) bool {
+	_, err := event.ParsePosition("1." + id)
+	return err == nil
+}
+
+// Dropped is the answer to a wish to drop letters.
+type Dropped struct {
+	Dropped int  `json:"dropped"` // with DryRun: how many it would be
+	DryRun  bool `json:"dry_run"`
+}
+
+// Drop forgets the letters that f takes; with dryRun it only counts them.
+func Drop(ctx context.Context, log Log, f Filter, dryRun bool) (Dropped, error) {
+	out := Dropped{DryRun: dryRun}
+	err := each(ctx, log, f, "", func(letters []stream.StoredDeadLetter) error {
+		if dryRun {
+			out.Dropped += len(letters)
+			return nil
+		}
+		n, err := log.DropDeadLetters(ctx, letters)
+		out.Dropped += n
+		return err
+	})
+	return out, err
+}
+
+// DropIDs forgets the letters of these names; those that are gone already count
+// as nothing. It looks at all names before it drops anything.
+func DropIDs(ctx context.Context, log Log, ids []string, dryRun bool) (Dropped, error) {
+	out := Dropped{DryRun: dryRun}
+	var there []stream.StoredDeadLetter
+	for _, id := range ids {
+		if !valid(id) {
+			return out, fmt.Errorf("%w: %q is not of the form 1700000000000-0; nothing was dropped", ErrNone, id)
+		}
+		d, ok, err := log.DeadLetter(ctx, id)
+		if err != nil {
+			return out, err
+		}
+		if ok {
+			there = append(there, d)
+		}
+	}
+	if dryRun {
+		out.Dropped = len(there)
+		return out, nil
+	}
+	var err error
+	out.Dropped, err = log.DropDeadLetters(ctx, there)
+	return out, err
+}
+
+// Letter is a dead letter as JSON.
+type Letter struct {
+	ID         string    `json:"id"`
+	Time       time.Time `json:"time"` // when it was given up
+	Node       string    `json:"node"`
+	Generation string    `json:"generation"`
+	Class      string    `json:"class"`
+	Code       string    `json:"code"`
+	Text       string    `json:"text"`
+	Record     int       `json:"record"` // number in the event, from 0; -1: the whole event
+	Attempt    int       `json:"attempt"`
+	Plugin     string    `json:"plugin,omitempty"` // name@version#hash8 of the plugin that refused it
+	Stream     string    `json:"stream"`           // the lane that was read: stream/number
+	At         string    `json:"at"`               // the entry in it
+	EventID    string    `json:"event_id,omitempty"`
+	RootID     string    `json:"root_id,omitempty"` // the source message's identity
+	Key        string    `json:"key,omitempty"`
+	Event      *Event    `json:"event,omitempty"` // only where one letter, or an export, was asked for
+	Raw        []byte    `json:"raw,omitempty"`   // base64, of an entry that is no frame
+}
+
+// Event is the failing node's input event as JSON.
+type Event struct {
+	Time        time.Time       `json:"time,omitzero"`
+	Source      Source          `json:"source"`
+	Root        string          `json:"root,omitempty"` // journal entry that it descends from
+	Plugin      string          `json:"plugin,omitempty"`
+	Headers     json.RawMessage `json:"headers,omitempty"`
+	ContentType string          `json:"content_type,omitempty"`
+	Payload     *string         `json:"payload,omitempty"`     // if it is UTF-8
+	PayloadB64  []byte          `json:"payload_b64,omitempty"` // if it is not
+	Record      json.RawMessage `json:"record,omitempty"`
+}
+
+// Source says where the event's message came from.
+type Source struct {
+	Node        string `json:"node"`
+	Exchange    string `json:"exchange"`
+	RoutingKey  string `json:"routing_key"`
+	Queue       string `json:"queue"`
+	MessageID   string `json:"message_id"`
+	Redelivered bool   `json:"redelivered"`
+}
+
+// head is d without its event.
+func head(d *stream.StoredDeadLetter) Letter {
+	l := Letter{
+		ID: d.ID, Time: time.UnixMilli(d.TimeMs).UTC(), Node: d.Node, Generation: d.Generation, Class: d.Class.String(), Code: d.Code,
+		Text: d.Text, Record: d.Record, Attempt: d.Attempt, Plugin: d.Plugin, Stream: stream.TopicOf(d.Stream, d.Lane), At: d.At.String(),
+	}
+	if d.Event != nil {
+		l.EventID, l.RootID, l.Key = d.Event.ID.String(), d.Event.RootID, d.Event.Key
+	}
+	return l
+}
+
+func whole(d *stream.StoredDeadLetter) Letter {
+	l := head(d)
+	l.Raw = d.Raw
+	if d.Event != nil {
+		l.Event = eventOf(d.Event)
+	}
+	return l
+}
+
+func eventOf(e *event.Event) *Event {
+	s := e.Source
+	out := &Event{Source: Source{s.Node, s.Exchange, s.RoutingKey, s.Queue, s.MessageID, s.Redelivered}, Plugin: e.Plugin, ContentType: e.ContentType}
+	if e.Time != 0 {
+		out.Time = time.UnixMilli(e.Time).UTC()
+	}
+	if e.Root != (event.Position{}) {
+		out.Root = e.Root.String()
+	}
+	if len(e.Headers) > 0 {
+		fields := make([]event.Field, len(e.Headers))
+		for i, h := range e.Headers {
+			fields[i] = event.Field(h)
+		}
+		out.Headers = (&event.Record{Fields: fields}).AppendJSON(nil)
+	}
+	switch {
+	case e.Payload == nil:
+	case utf8.Valid(e.Payload):
+		text := string(e.Payload)
+		out.Payload = &text
+	default:
+		out.PayloadB64 = e.Payload
+	}
+	if e.Record != nil {
+		out.Record = e.Record.AppendJSON(nil)
+	}
+	return out
+}

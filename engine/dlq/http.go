@@ -1,0 +1,150 @@
+package dlq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/engine/stream"
+)
+
+// Routes returns what answers for log under /api/v1/dlq, for [http.ServeMux]:
+//
+//	GET  /api/v1/dlq         a [Listing]; filter, after and limit in the query
+//	GET  /api/v1/dlq/export  whole letters, one JSON object a line
+//	GET  /api/v1/dlq/{id}    one whole letter
+//	POST /api/v1/dlq/drop    a [Dropped]; ids, or a filter, and dry_run in the query
+func Routes(log Log) map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /api/v1/dlq":        handler(log, list),
+		"GET /api/v1/dlq/export": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { export(w, r, log) }),
+		"GET /api/v1/dlq/{id}":   handler(log, func(r *http.Request, log Log) (any, error) { return Show(r.Context(), log, r.PathValue("id")) }),
+		"POST /api/v1/dlq/drop":  handler(log, drop),
+	}
+}
+
+// badQuery is a mistake of the asker.
+type badQuery struct{ error }
+
+func handler(log Log, do func(*http.Request, Log) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := do(r, log)
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(body) // the asker may be gone
+	})
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	code := http.StatusServiceUnavailable // the log is out of reach
+	if _, bad := errors.AsType[badQuery](err); bad {
+		code = http.StatusBadRequest
+	} else if errors.Is(err, ErrNone) {
+		code = http.StatusNotFound
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+}
+
+func list(r *http.Request, log Log) (any, error) {
+	q := r.URL.Query()
+	f, err := ParseFilter(q, "after", "limit")
+	limit := DefaultLimit
+	if text := q.Get("limit"); text != "" {
+		var wrong error
+		if limit, wrong = strconv.Atoi(text); wrong != nil || limit < 0 || limit > MaxLimit {
+			err = errors.Join(err, fmt.Errorf("limit: %q is not a number from 0 to %d", text, MaxLimit))
+		}
+	}
+	if after := q.Get("after"); after != "" && !valid(after) {
+		err = errors.Join(err, fmt.Errorf("after: %q is no dead letter's id", after))
+	}
+	if err != nil {
+		return nil, badQuery{err}
+	}
+	return List(r.Context(), log, f, q.Get("after"), limit)
+}
+
+func drop(r *http.Request, log Log) (any, error) {
+	q := r.URL.Query()
+	f, err := ParseFilter(q, "id", "dry_run", "all")
+	dryRun := q.Get("dry_run") == "true"
+	switch {
+	case err != nil:
+		return nil, badQuery{err}
+	case len(q["id"]) > 0 && !f.Empty():
+		return nil, badQuery{errors.New("either ids or a filter, not both")}
+	case len(q["id"]) > 0:
+		return DropIDs(r.Context(), log, q["id"], dryRun)
+	case f.Empty() && q.Get("all") != "true":
+		return nil, badQuery{errors.New("expected id, a filter, or all=true")}
+	}
+	return Drop(r.Context(), log, f, dryRun)
+}
+
+// export streams; an error after the first letter ends the stream with a line that
+// has only an "error".
+func export(w http.ResponseWriter, r *http.Request, log Log) {
+	f, err := ParseFilter(r.URL.Query())
+	if err != nil {
+		refuse(w, badQuery{err})
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if err := Export(r.Context(), log, f, json.NewEncoder(w)); err != nil {
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+	}
+}
+
+// Export writes every letter that f takes with its event, one JSON object each.
+func Export(ctx context.Context, log Log, f Filter, out *json.Encoder) error {
+	return each(ctx, log, f, "", func(letters []stream.StoredDeadLetter) error {
+		for i := range letters {
+			if err := out.Encode(whole(&letters[i])); err != nil {
+				return fmt.Errorf("export dead letters: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+var filterNames = []string{"node", "class", "code", "text", "key", "from", "to"}
+
+// ParseFilter reads a filter from a query, which may hold others beside it. From
+// and to are RFC 3339. It reports all that is wrong with it at once.
+func ParseFilter(q url.Values, others ...string) (Filter, error) {
+	var errs []error
+	for name := range q {
+		if !slices.Contains(filterNames, name) && !slices.Contains(others, name) {
+			errs = append(errs, fmt.Errorf("%s: unknown, expected one of %s", name, strings.Join(append(filterNames[:7:7], others...), ", ")))
+		}
+	}
+	f := Filter{Node: q.Get("node"), Class: q.Get("class"), Code: q.Get("code"), Text: q.Get("text"), Key: q.Get("key")}
+	if f.Class != "" && !slices.Contains([]string{"rejected", "unsure", "away", "fatal"}, f.Class) {
+		errs = append(errs, fmt.Errorf("class: %q is none of rejected, unsure, away, fatal", f.Class))
+	}
+	for name, at := range map[string]*time.Time{"from": &f.From, "to": &f.To} {
+		text := q.Get(name)
+		if text == "" {
+			continue
+		}
+		var err error
+		if *at, err = time.Parse(time.RFC3339, text); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %q is not of the form 2026-03-01T12:00:00Z", name, text))
+		}
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return f, errors.Join(errs...)
+}
