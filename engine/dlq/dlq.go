@@ -216,6 +216,13 @@ type Letter struct {
 	Key        string    `json:"key,omitempty"`
 	Event      *Event    `json:"event,omitempty"` // only where one letter, or an export, was asked for
 	Raw        []byte    `json:"raw,omitempty"`   // base64, of an entry that is no frame
+	Cut        *Cut      `json:"cut,omitempty"`   // only a part of the content is left
+}
+
+// Cut says what the content was of which a letter holds the first 64 KiB.
+type Cut struct {
+	Length int64  `json:"length_bytes"`
+	SHA256 string `json:"sha256"`
 }
 
 // Event is the failing node's input event as JSON.
@@ -246,6 +253,9 @@ func head(d *stream.StoredDeadLetter) Letter {
 	l := Letter{
 		ID: d.ID, Time: time.UnixMilli(d.TimeMs).UTC(), Node: d.Node, Generation: d.Generation, Class: d.Class.String(), Code: d.Code,
 		Text: d.Text, Record: d.Record, Attempt: d.Attempt, Plugin: d.Plugin, Stream: stream.TopicOf(d.Stream, d.Lane), At: d.At.String(),
+	}
+	if d.Cut != nil {
+		l.Cut = &Cut{d.Cut.Length, d.Cut.SHA256}
 	}
 	if d.Event != nil {
 		l.EventID, l.RootID, l.Key = d.Event.ID.String(), d.Event.RootID, d.Event.Key

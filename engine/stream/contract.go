@@ -105,6 +105,14 @@ type DeadLetter struct {
 	Stream     string // the failing stage's input stream and lane
 	Lane       int
 	At         event.Position // entry the event came in
+	Cut        *Cut           // what is gone of a content above 16 MiB; nil: nothing
+}
+
+// Cut tells of the content, payload or record, of which a dead letter holds only
+// the first 64 KiB, as payload.
+type Cut struct {
+	Length int64  // bytes that it had
+	SHA256 string // of all of them, 64 hex digits
 }
 
 // Delivery is one unit on its way through a watermill handler. It travels in the

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -12,8 +13,12 @@ import (
 	"github.com/millrace/millrace/engine/node"
 )
 
-// deadFields are the fields of a dead letter's entry; FORMAT.md explains them.
-const deadFields = 15
+// A letter whose event is above maxDeadEvent keeps keptContent of its content: one
+// monster must not take the room of everything else.
+const (
+	maxDeadEvent = 16 << 20 // bytes of a frame
+	keptContent  = 64 << 10 // bytes
+)
 
 // index names a dead letter for the check that it is stored once.
 func (d *DeadLetter) index() string {
@@ -26,24 +31,57 @@ func (d *DeadLetter) index() string {
 
 // deadLetter appends the letter's index field, cost and entry to the arguments.
 func (b *commitArgs) deadLetter(d *DeadLetter) error {
-	frame, id, root := d.Raw, "", ""
+	frame, cut, err := d.content()
+	if err != nil {
+		return node.AsFatal(fmt.Errorf("encode dead letter of node %s: %w", d.Node, err))
+	}
+	raw, id, root := 1, "", ""
 	if d.Event != nil {
-		var err error
-		f := event.Frame{Events: []*event.Event{d.Event}}
-		if frame, err = f.Encode(nil, event.None); err != nil {
-			return node.AsFatal(fmt.Errorf("encode dead letter of node %s: %w", d.Node, err))
-		}
-		id, root = d.Event.ID.String(), d.Event.RootID
+		raw, id, root = 0, d.Event.ID.String(), d.Event.RootID
 	}
-	raw := 0
-	if d.Event == nil {
-		raw = 1
-	}
-	b.args = append(b.args, d.index(), deadCost(frame, d.Text), 2*deadFields,
+	fields := []any{
 		"v", formatVersion, "event", frame, "raw", raw, "id", id, "root", root, "node", d.Node,
 		"generation", d.Generation, "record", d.Record, "class", d.Class.String(), "code", d.Code, "text", d.Text,
-		"plugin", d.Plugin, "attempt", d.Attempt, "time", d.TimeMs, "at", TopicOf(d.Stream, d.Lane)+" "+d.At.String())
+		"plugin", d.Plugin, "attempt", d.Attempt, "time", d.TimeMs, "at", TopicOf(d.Stream, d.Lane) + " " + d.At.String(),
+	}
+	if cut != nil {
+		fields = append(fields, "length", cut.Length, "sha256", cut.SHA256)
+	}
+	b.args = append(append(b.args, d.index(), deadCost(frame, d.Text), len(fields)), fields...)
 	return nil
+}
+
+// content returns what a letter keeps of its event, and what it leaves out.
+func (d *DeadLetter) content() ([]byte, *Cut, error) {
+	if d.Event == nil {
+		kept, cut := cutContent(d.Raw, maxDeadEvent)
+		return kept, cut, nil
+	}
+	frame, err := frameOf(d.Event)
+	if err != nil || len(frame) <= maxDeadEvent {
+		return frame, d.Cut, err
+	}
+	small, all := *d.Event, d.Event.Payload
+	if d.Event.Record != nil {
+		all = d.Event.Record.AppendJSON(nil)
+	}
+	kept, cut := cutContent(all, keptContent)
+	small.Payload, small.Record = kept, nil
+	frame, err = frameOf(&small)
+	return frame, cut, err
+}
+
+func frameOf(e *event.Event) ([]byte, error) {
+	f := event.Frame{Events: []*event.Event{e}}
+	return f.Encode(nil, event.None)
+}
+
+// cutContent returns the first keptContent bytes of b if it has more than most.
+func cutContent(b []byte, most int) ([]byte, *Cut) {
+	if len(b) <= most {
+		return b, nil
+	}
+	return b[:keptContent], &Cut{Length: int64(len(b)), SHA256: fmt.Sprintf("%x", sha256.Sum256(b))}
 }
 
 // deadCost is what a letter counts for in the usage of Redis' memory, in bytes.
@@ -156,6 +194,9 @@ func storedDeadLetter(m *redis.XMessage) StoredDeadLetter {
 		}
 	}
 	d.place(text("at"))
+	if sum := text("sha256"); sum != "" {
+		d.Cut = &Cut{Length: number("length"), SHA256: sum}
+	}
 	d.cost = deadCost([]byte(text("event")), d.Text)
 	if f, err := event.DecodeFrame([]byte(text("event"))); err == nil && text("raw") == "0" && len(f.Events) == 1 {
 		d.Event = f.Events[0]

@@ -1,7 +1,10 @@
 package logtest
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/millrace/millrace/engine/event"
@@ -137,6 +140,37 @@ func storesDeadLettersOnce(t *testing.T, database Database) {
 		got.Code != want.Code || got.Text != want.Text || got.Plugin != want.Plugin || got.Attempt != want.Attempt ||
 		got.TimeMs != want.TimeMs || got.Stream != want.Stream || got.Lane != want.Lane || got.At != want.At {
 		t.Fatalf("letter %+v; want %+v", got, want)
+	}
+}
+
+func cutsDeadLetters(t *testing.T, database Database) {
+	const most, kept = 16 << 20, 64 << 10
+	r := start(t, database(t))
+	le := r.lease("sink:rows")
+	payload, record, raw, whole := letter("payload", 0), letter("record", 0), letter("", -1), letter("whole", 0)
+	big := bytes.Repeat([]byte("0123456789abcdef"), most/16+1)
+	payload.Event.Payload, payload.Event.Record = big, nil
+	record.Event.Payload, record.Event.Record = nil, &event.Record{Fields: []event.Field{{Name: "x", Value: event.Bytes(big)}}}
+	raw.Event, raw.Raw = nil, big
+	whole.Event.Payload, whole.Event.Record = big[:most-1000], nil
+	r.must(r.StoreDeadLetters(t.Context(), le, []stream.DeadLetter{payload, record, raw, whole}))
+	letters, err := r.DeadLetters(t.Context(), "", 10)
+	r.must(err)
+	if len(letters) != 4 {
+		t.Fatalf("%d dead letters; want 4", len(letters))
+	}
+	for i, all := range [][]byte{big, record.Event.Record.AppendJSON(nil), big} {
+		got := letters[i].Raw
+		if e := letters[i].Event; e != nil {
+			got = e.Payload
+		}
+		want := stream.Cut{Length: int64(len(all)), SHA256: fmt.Sprintf("%x", sha256.Sum256(all))}
+		if !bytes.Equal(got, all[:kept]) || letters[i].Cut == nil || *letters[i].Cut != want {
+			t.Errorf("letter %d keeps %d bytes, %+v; want the first %d and %+v", i, len(got), letters[i].Cut, kept, want)
+		}
+	}
+	if l := letters[3]; l.Cut != nil || len(l.Event.Payload) != most-1000 {
+		t.Errorf("a letter below the limit keeps %d bytes, %+v; want all", len(l.Event.Payload), l.Cut)
 	}
 }
 

@@ -40,6 +40,7 @@ func Run(t *testing.T, database Database) {
 		{"a silent owner's lease runs out", leaseRunsOut},
 		{"a lease that ran out unclaimed is kept", keepsUnclaimedLease},
 		{"dead letters are stored once", storesDeadLettersOnce},
+		{"a dead letter above 16 MiB is cut", cutsDeadLetters},
 		{"dropped dead letters are gone and may come again", dropsDeadLetters},
 		{"align follows the reader's own store", aligns},
 		{"trimming never passes a reader", trimsBehindReaders},
