@@ -94,12 +94,12 @@ func printListing(out io.Writer, l *dlq.Listing) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "COUNT\tNODE\tCLASS\tREASON")
 	for _, r := range l.Reasons {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", r.Count, r.Node, r.Class, r.Code)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", r.Count, r.Node, r.Class, oneLine(r.Code))
 	}
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, "ID\tTIME\tNODE\tREASON\tRECORD\tMESSAGE\tTEXT")
 	for _, d := range l.Letters {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Time.Format(time.RFC3339), d.Node, d.Code, recordText(d.Record), d.RootID, oneLine(d.Text))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Time.Format(time.RFC3339), d.Node, oneLine(d.Code), recordText(d.Record), oneLine(d.RootID), oneLine(d.Text))
 	}
 	if l.Next != "" {
 		fmt.Fprintf(w, "\n%d of %d listed; more with --limit\n", len(l.Letters), l.Total)

@@ -62,10 +62,15 @@ func (d *DeadLetter) content() ([]byte, *Cut, error) {
 		return frame, d.Cut, err
 	}
 	small, all := *d.Event, d.Event.Payload
-	if d.Event.Record != nil {
-		all = d.Event.Record.AppendJSON(nil)
+	if r := d.Event.Record; r != nil {
+		if text := r.AppendJSON(nil); len(text) > len(all) {
+			all = text
+		}
 	}
 	kept, cut := cutContent(all, keptContent)
+	if cut == nil { // what is large is not the content
+		return frame, d.Cut, nil
+	}
 	small.Payload, small.Record = kept, nil
 	frame, err = frameOf(&small)
 	return frame, cut, err

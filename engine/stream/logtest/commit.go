@@ -147,17 +147,19 @@ func cutsDeadLetters(t *testing.T, database Database) {
 	const most, kept = 16 << 20, 64 << 10
 	r := start(t, database(t))
 	le := r.lease("sink:rows")
-	payload, record, raw, whole := letter("payload", 0), letter("record", 0), letter("", -1), letter("whole", 0)
+	payload, record, raw := letter("payload", 0), letter("record", 0), letter("", -1)
+	whole, key := letter("whole", 0), letter("key", 0)
 	big := bytes.Repeat([]byte("0123456789abcdef"), most/16+1)
-	payload.Event.Payload, payload.Event.Record = big, nil
+	payload.Event.Payload, payload.Event.Record = big, &event.Record{Fields: []event.Field{{Name: "x", Value: event.Int(1)}}}
 	record.Event.Payload, record.Event.Record = nil, &event.Record{Fields: []event.Field{{Name: "x", Value: event.Bytes(big)}}}
 	raw.Event, raw.Raw = nil, big
 	whole.Event.Payload, whole.Event.Record = big[:most-1000], nil
-	r.must(r.StoreDeadLetters(t.Context(), le, []stream.DeadLetter{payload, record, raw, whole}))
+	key.Event.Payload, key.Event.Record, key.Event.Key = []byte("small"), nil, string(big)
+	r.must(r.StoreDeadLetters(t.Context(), le, []stream.DeadLetter{payload, record, raw, whole, key}))
 	letters, err := r.DeadLetters(t.Context(), "", 10)
 	r.must(err)
-	if len(letters) != 4 {
-		t.Fatalf("%d dead letters; want 4", len(letters))
+	if len(letters) != 5 {
+		t.Fatalf("%d dead letters; want 5", len(letters))
 	}
 	for i, all := range [][]byte{big, record.Event.Record.AppendJSON(nil), big} {
 		got := letters[i].Raw
@@ -171,6 +173,9 @@ func cutsDeadLetters(t *testing.T, database Database) {
 	}
 	if l := letters[3]; l.Cut != nil || len(l.Event.Payload) != most-1000 {
 		t.Errorf("a letter below the limit keeps %d bytes, %+v; want all", len(l.Event.Payload), l.Cut)
+	}
+	if l := letters[4]; l.Cut != nil || string(l.Event.Payload) != "small" || len(l.Event.Key) != len(big) {
+		t.Errorf("a letter with a large key keeps payload %q, %+v; want all of it, unmarked", l.Event.Payload, l.Cut)
 	}
 }
 
