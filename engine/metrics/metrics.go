@@ -4,15 +4,16 @@
 package metrics
 
 import (
+	"bytes"
 	"cmp"
+	"io"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	vm "github.com/VictoriaMetrics/metrics"
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
@@ -21,11 +22,10 @@ import (
 // Recorder hears what happens in one pipeline. Its methods may be called from any
 // goroutine; each takes well under a microsecond per unit and nothing per event.
 type Recorder struct {
-	registry *prometheus.Registry
-
-	ingested, ingestedBytes, frames, repeated, unidentified *prometheus.CounterVec
-	in, out, rejected, units, deadLetters, retries          *prometheus.CounterVec
-	appendSeconds, unitSeconds, endToEndSeconds             *prometheus.HistogramVec
+	ingested, ingestedBytes, frames, repeated, unidentified *family[*vm.Counter]
+	in, out, rejected, units, deadLetters, retries          *family[*vm.Counter]
+	appendSeconds, unitSeconds, endToEndSeconds             *family[*vm.PrometheusHistogram]
+	log                                                     atomic.Pointer[func() LogStats]
 
 	mu    sync.Mutex
 	holds map[lane]string // guarded by mu: why lanes stand still
@@ -36,91 +36,99 @@ type lane struct {
 	number        int
 }
 
-// latencyBuckets are seconds from 0.25 ms to about 33 s.
-var latencyBuckets = prometheus.ExponentialBuckets(0.00025, 2, 18)
-
-// New returns a recorder with a registry of its own.
+// New returns a recorder that has heard of nothing yet.
 func New() *Recorder {
-	r := &Recorder{registry: prometheus.NewRegistry(), holds: map[lane]string{}}
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "millrace", Name: name, Help: help}, labels)
-		r.registry.MustRegister(c)
-		return c
+	return &Recorder{
+		holds: map[lane]string{},
+
+		ingested:      counters("ingested_events_total", "Events stored in the journal.", "source"),
+		ingestedBytes: counters("ingested_bytes_total", "Bytes of frames stored in the journal.", "source"),
+		frames:        counters("ingested_frames_total", "Frames stored in the journal.", "source"),
+		repeated:      counters("repeated_messages_total", "Messages left out because their identity is stored already.", "source"),
+		unidentified:  counters("unidentified_messages_total", "Messages without identity, delivered at least once.", "source"),
+		in:            counters("node_events_in_total", "Events that a node took in.", "node"),
+		out:           counters("node_events_out_total", "Events that a node handed on or stored.", "node"),
+		rejected:      counters("node_records_rejected_total", "Records that a node rejected.", "node"),
+		units:         counters("node_units_total", "Units that a node handled.", "node"),
+		deadLetters:   counters("dead_letters_total", "Events given up after an error.", "class", "node"),
+		retries:       counters("retries_total", "Runs that are tried again.", "class", "node"),
+
+		appendSeconds:   histograms("append_seconds", "Time to store one frame in the journal.", "source"),
+		unitSeconds:     histograms("unit_seconds", "Time a node takes for one unit; for a sink, its transaction.", "node"),
+		endToEndSeconds: histograms("stored_seconds", "Time from a unit's first event leaving the source until the sink stored it.", "node"),
 	}
-	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
-		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "millrace", Name: name, Help: help, Buckets: latencyBuckets,
-		}, labels)
-		r.registry.MustRegister(h)
-		return h
-	}
-	r.ingested = counter("ingested_events_total", "Events stored in the journal.", "source")
-	r.ingestedBytes = counter("ingested_bytes_total", "Bytes of frames stored in the journal.", "source")
-	r.frames = counter("ingested_frames_total", "Frames stored in the journal.", "source")
-	r.repeated = counter("repeated_messages_total", "Messages left out because their identity is stored already.", "source")
-	r.unidentified = counter("unidentified_messages_total", "Messages without identity, delivered at least once.", "source")
-	r.in = counter("node_events_in_total", "Events that a node took in.", "node")
-	r.out = counter("node_events_out_total", "Events that a node handed on or stored.", "node")
-	r.rejected = counter("node_records_rejected_total", "Records that a node rejected.", "node")
-	r.units = counter("node_units_total", "Units that a node handled.", "node")
-	r.deadLetters = counter("dead_letters_total", "Events given up after an error.", "node", "class")
-	r.retries = counter("retries_total", "Runs that are tried again.", "node", "class")
-	r.appendSeconds = histogram("append_seconds", "Time to store one frame in the journal.", "source")
-	r.unitSeconds = histogram("unit_seconds", "Time a node takes for one unit; for a sink, its transaction.", "node")
-	r.endToEndSeconds = histogram("stored_seconds", "Time from a unit's first event leaving the source until the sink stored it.", "node")
-	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
 }
 
-// Handler serves the metrics in Prometheus' text format.
+// Handler serves the metrics in Prometheus' text format: the pipeline's own, those
+// of the Go runtime and those of the process.
 func (r *Recorder) Handler() http.Handler {
-	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		var page bytes.Buffer // a slow client holds no lock of the library's
+		r.writeTo(&page)
+		w.Write(page.Bytes())
+	})
+}
+
+func (r *Recorder) writeTo(w io.Writer) {
+	for _, f := range []interface{ writeTo(io.Writer) }{
+		r.ingested, r.ingestedBytes, r.frames, r.repeated, r.unidentified,
+		r.in, r.out, r.rejected, r.units, r.deadLetters, r.retries,
+		r.appendSeconds, r.unitSeconds, r.endToEndSeconds,
+	} {
+		f.writeTo(w)
+	}
+	if stats := r.log.Load(); stats != nil {
+		(*stats)().writeTo(w)
+	}
+	vm.WriteProcessMetrics(w)
+	vm.WriteFDMetrics(w)
 }
 
 // Ingested counts one frame stored in the journal.
 func (r *Recorder) Ingested(source string, events, bytes int, took time.Duration) {
-	r.ingested.WithLabelValues(source).Add(float64(events))
-	r.ingestedBytes.WithLabelValues(source).Add(float64(bytes))
-	r.frames.WithLabelValues(source).Inc()
-	r.appendSeconds.WithLabelValues(source).Observe(took.Seconds())
+	r.ingested.with(source).Add(events)
+	r.ingestedBytes.with(source).Add(bytes)
+	r.frames.with(source).Inc()
+	r.appendSeconds.with(source).Update(took.Seconds())
 }
 
 // Repeated counts messages left out because they are stored already.
 func (r *Recorder) Repeated(source string, events int) {
-	r.repeated.WithLabelValues(source).Add(float64(events))
+	r.repeated.with(source).Add(events)
 }
 
 // Unidentified counts messages without identity.
 func (r *Recorder) Unidentified(source string, events int) {
-	r.unidentified.WithLabelValues(source).Add(float64(events))
+	r.unidentified.with(source).Add(events)
 }
 
 // Processed counts one unit that a node handled.
 func (r *Recorder) Processed(id string, in, out, rejected int, took time.Duration) {
-	r.in.WithLabelValues(id).Add(float64(in))
-	r.out.WithLabelValues(id).Add(float64(out))
-	r.units.WithLabelValues(id).Inc()
-	r.unitSeconds.WithLabelValues(id).Observe(took.Seconds())
+	r.in.with(id).Add(in)
+	r.out.with(id).Add(out)
+	r.units.with(id).Inc()
+	r.unitSeconds.with(id).Update(took.Seconds())
 	if rejected > 0 {
-		r.rejected.WithLabelValues(id).Add(float64(rejected))
-		r.deadLetters.WithLabelValues(id, node.Rejected.String()).Add(float64(rejected))
+		r.rejected.with(id).Add(rejected)
+		r.deadLetters.with(node.Rejected.String(), id).Add(rejected)
 	}
 }
 
 // Retried counts a run that is tried again.
 func (r *Recorder) Retried(id string, class node.Class, _ error) {
-	r.retries.WithLabelValues(id, class.String()).Inc()
+	r.retries.with(class.String(), id).Inc()
 }
 
 // DeadLettered counts events that were given up.
 func (r *Recorder) DeadLettered(id string, class node.Class, events int) {
-	r.deadLetters.WithLabelValues(id, class.String()).Add(float64(events))
+	r.deadLetters.with(class.String(), id).Add(events)
 }
 
 // Stored observes how long a unit's first event was on its way.
 func (r *Recorder) Stored(id string, u *node.Unit, at time.Time) {
 	if len(u.Events) > 0 {
-		r.endToEndSeconds.WithLabelValues(id).Observe(at.Sub(time.UnixMilli(u.Events[0].Ingested)).Seconds())
+		r.endToEndSeconds.with(id).Update(at.Sub(time.UnixMilli(u.Events[0].Ingested)).Seconds())
 	}
 }
 
@@ -179,4 +187,4 @@ type ReaderLag struct {
 
 // WatchLog serves the log's own figures, asked for at each scrape; stats must not
 // block.
-func (r *Recorder) WatchLog(stats func() LogStats) { r.registry.MustRegister(logCollector{stats}) }
+func (r *Recorder) WatchLog(stats func() LogStats) { r.log.Store(&stats) }

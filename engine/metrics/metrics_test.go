@@ -2,10 +2,15 @@ package metrics
 
 import (
 	"errors"
+	"math"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
@@ -30,11 +35,48 @@ func TestScrapeShowsWhatWasRecorded(t *testing.T) {
 		`millrace_dead_letters_total{class="unsure",node="celsius"} 1`,
 		`millrace_retries_total{class="away",node="rows"} 1`,
 		`millrace_stored_seconds_sum{node="rows"} 1`,
+		"# HELP millrace_stored_seconds Time from a unit's first event leaving the source until the sink stored it.",
+		`# TYPE millrace_stored_seconds histogram`,
+		`millrace_stored_seconds_bucket{node="rows",le="1.024"} 1`,
+		`millrace_stored_seconds_bucket{node="rows",le="0.512"} 0`,
 		`millrace_log_bytes 7`,
 		`millrace_lag_events{lane="2",reader="rows@live",stream="celsius"} 5`,
 	} {
 		if !strings.Contains(rec.Body.String(), want+"\n") {
 			t.Errorf("scrape lacks %s", want)
+		}
+	}
+}
+
+// TestScrapeIsReadByPrometheus reads a scrape with Prometheus' own parser.
+func TestScrapeIsReadByPrometheus(t *testing.T) {
+	const source = "a\"b\\c\nd"
+	r := New()
+	r.Ingested(source, 3, 100, time.Millisecond)
+	r.Ingested("plant2", 4, 100, 40*time.Second)
+	r.WatchLog(func() LogStats { return LogStats{HoursLeft: math.Inf(1)} })
+	rec := httptest.NewRecorder()
+	r.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(rec.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := families["millrace_ingested_events_total"]
+	if m := events.GetMetric(); events.GetType() != dto.MetricType_COUNTER || len(m) != 2 ||
+		m[0].GetLabel()[0].GetValue() != source || m[0].GetCounter().GetValue() != 3 {
+		t.Errorf("ingested_events_total = %v", events)
+	}
+	took := families["millrace_append_seconds"].GetMetric()
+	if h := took[1].GetHistogram(); h.GetSampleCount() != 1 || h.GetSampleSum() != 40 || len(h.GetBucket()) != 19 {
+		t.Errorf("append_seconds of plant2 = %v", h)
+	}
+	if !math.IsInf(families["millrace_log_hours_left"].GetMetric()[0].GetGauge().GetValue(), 1) {
+		t.Error("log_hours_left is not +Inf")
+	}
+	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes", "process_open_fds"} {
+		if families[name] == nil {
+			t.Errorf("scrape lacks %s", name)
 		}
 	}
 }
