@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/engine/event"
@@ -43,38 +44,56 @@ type chain struct {
 	outputs     map[string][]*event.Event // by node id, of the unit at work
 }
 
-// run takes events of u through every node and adds what they made to effects.
-// On an error effects is as it was.
-func (c *chain) run(ctx context.Context, u *node.Unit, events []*event.Event, effects *stream.Effects) error {
+// run takes the part's events through the nodes and adds what they made to its
+// effects. On an error these are as they were, and the part says which node failed
+// and what it had been given.
+func (c *chain) run(ctx context.Context, p *part) error {
 	clear(c.outputs)
 	c.states.attempt()
+	p.failed, p.inputs = nil, nil
 	var made stream.Effects
 	for i := range c.nodes {
 		n := &c.nodes[i]
-		in := c.inputs(n, u, events)
+		in := c.inputs(n, p)
 		if len(in) == 0 {
 			continue
 		}
-		out, err := c.process(ctx, n, u, in, &made)
-		if err != nil {
+		if err := c.step(ctx, n, p.unit, in, &made); err != nil {
+			p.failed, p.inputs = n, in
 			return &node.Error{Node: n.ID, Err: err}
-		}
-		c.outputs[n.ID] = out
-		if n.Stream != "" {
-			if made.Outputs, err = c.frames(made.Outputs, n.Stream, u.Watermark, out); err != nil {
-				return &node.Error{Node: n.ID, Err: node.AsRejected(err)}
-			}
 		}
 	}
 	c.states.accept()
-	effects.Outputs = append(effects.Outputs, made.Outputs...)
-	effects.DeadLetters = append(effects.DeadLetters, made.DeadLetters...)
+	p.effects.Outputs = append(p.effects.Outputs, made.Outputs...)
+	p.effects.DeadLetters = append(p.effects.DeadLetters, made.DeadLetters...)
 	return nil
 }
 
-// inputs gathers what n reads: the unit's own events where an edge comes from its
-// stream, and the outputs of nodes before it in the chain.
-func (c *chain) inputs(n *ChainNode, u *node.Unit, events []*event.Event) []*event.Event {
+// step runs one node and keeps its outputs for the nodes behind it.
+func (c *chain) step(ctx context.Context, n *ChainNode, u *node.Unit, in []*event.Event, made *stream.Effects) error {
+	out, err := c.process(ctx, n, u, in, made)
+	if err != nil {
+		return err
+	}
+	c.outputs[n.ID] = out
+	if n.Stream == "" {
+		return nil
+	}
+	if made.Outputs, err = c.frames(made.Outputs, n.Stream, u.Watermark, out); err != nil {
+		return node.AsRejected(err)
+	}
+	return nil
+}
+
+// inputs gathers what n reads of the part: the part's own events where an edge
+// comes from the unit's stream, and the outputs of nodes before it in the chain.
+func (c *chain) inputs(n *ChainNode, p *part) []*event.Event {
+	if slices.Contains(p.without, n.ID) {
+		return nil
+	}
+	if n.ID == p.from {
+		return p.events
+	}
 	if len(n.Edges) == 1 && n.Edges[0].Stream == "" {
 		return c.outputs[n.Edges[0].Node]
 	}
@@ -82,8 +101,8 @@ func (c *chain) inputs(n *ChainNode, u *node.Unit, events []*event.Event) []*eve
 	for _, e := range n.Edges {
 		if e.Stream == "" {
 			in = append(in, c.outputs[e.Node]...)
-		} else if e.Stream == u.Stream {
-			in = appendFrom(in, e, events)
+		} else if e.Stream == p.unit.Stream && p.from == "" {
+			in = appendFrom(in, e, p.events)
 		}
 	}
 	return in
@@ -119,35 +138,37 @@ func (c *chain) process(ctx context.Context, n *ChainNode, u *node.Unit, in []*e
 	out := make([]*event.Event, 0, len(in))
 	rejected := 0
 	for i := range results {
-		out = append(out, results[i].Outputs...)
-		for _, r := range results[i].Rejects {
-			made.DeadLetters = append(made.DeadLetters, c.deadLetter(n, u, in[i], node.Rejected, r))
+		r := &results[i]
+		if n.Key != nil {
+			rekey(n, r)
+		}
+		out = append(out, r.Outputs...)
+		for _, reject := range r.Rejects {
+			made.DeadLetters = append(made.DeadLetters, c.deadLetter(n, u, in[i], node.Rejected, reject))
 			rejected++
 		}
 	}
-	out = c.rekey(n, u, out, made)
 	c.observe.Processed(n.ID, len(in), len(out), rejected, time.Since(start))
 	return out, nil
 }
 
-// rekey gives the outputs of n their new keys. An event without a usable key is
-// a dead letter: in a wrong lane it would lose its order.
-func (c *chain) rekey(n *ChainNode, u *node.Unit, out []*event.Event, made *stream.Effects) []*event.Event {
-	if n.Key == nil {
-		return out
-	}
-	kept := out[:0]
-	for _, ev := range out {
+// rekey gives the outputs of n their new keys. One without a usable key becomes a
+// reject of its input: in a wrong lane it would lose its order.
+func rekey(n *ChainNode, r *node.Result) {
+	kept, rejected := r.Outputs[:0], false
+	for _, ev := range r.Outputs {
 		key, err := n.Key.EvalString(ev)
-		if err != nil {
-			r := node.Reject{Record: -1, Code: "no_key", Text: err.Error()}
-			made.DeadLetters = append(made.DeadLetters, c.deadLetter(n, u, ev, node.Rejected, r))
+		if err == nil {
+			ev.Key = key // outputs are new events that nobody else has seen yet
+			kept = append(kept, ev)
 			continue
 		}
-		ev.Key = key // outputs are new events that nobody else has seen yet
-		kept = append(kept, ev)
+		if !rejected {
+			r.Rejects = append(r.Rejects, node.Reject{Record: -1, Code: "no_key", Text: err.Error()})
+		}
+		rejected = true
 	}
-	return kept
+	r.Outputs = kept
 }
 
 func (c *chain) deadLetter(n *ChainNode, u *node.Unit, ev *event.Event, class node.Class, r node.Reject) stream.DeadLetter {

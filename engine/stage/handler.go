@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
@@ -21,9 +22,25 @@ const deadLetterTopic = "dead-letters"
 type part struct {
 	unit    *node.Unit
 	events  []*event.Event
+	from    string          // the node that takes the events in; "": those that read the unit's stream
+	without []string        // nodes that take in nothing: their share is handled apart
 	effects *stream.Effects // of the whole unit
 	attempt int
-	err     error // of the last run
+
+	// Of the last run: its error, the node that failed and what that was given.
+	err    error
+	failed *ChainNode
+	inputs []*event.Event
+}
+
+// rest is p without the node that failed and what stands behind it.
+func (p *part) rest() *part {
+	return &part{unit: p.unit, events: p.events, from: p.from, without: append(slices.Clone(p.without), p.failed.ID), effects: p.effects}
+}
+
+// alone reports whether the failing node was given p's one event and nothing else.
+func (p *part) alone() bool {
+	return len(p.events) == 1 && len(p.inputs) == 1 && p.inputs[0] == p.events[0]
 }
 
 type partKey struct{}
@@ -69,31 +86,48 @@ func (l *lane) handle(msg *message.Message) error {
 }
 
 // handlePart runs p through the middlewares. What can never be processed as a
-// whole is cut in halves until the guilty event stands alone and is poisoned.
+// whole is divided until one input of the failing node stands alone and is
+// poisoned; everything that does not pass through that node goes on.
 func (l *lane) handlePart(ctx context.Context, uuid string, p *part) error {
 	msg := message.NewMessage(uuid, nil)
 	msg.SetContext(context.WithValue(ctx, partKey{}, p))
-	_, err := l.inner(msg)
-	if err == nil || len(p.events) < 2 || !divisible(err) || l.retrier.stopping.Err() != nil {
+	if _, err := l.inner(msg); err != nil && (!divisible(err) || l.retrier.stopping.Err() != nil) {
 		return err
 	}
-	half := len(p.events) / 2
-	for _, events := range [][]*event.Event{p.events[:half], p.events[half:]} {
-		if err := l.handlePart(ctx, uuid, &part{unit: p.unit, events: events, effects: p.effects}); err != nil {
+	for _, smaller := range l.divide(p) {
+		if err := l.handlePart(ctx, uuid, smaller); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// divide returns what is still to be run of p after its last run.
+func (l *lane) divide(p *part) []*part {
+	switch {
+	case p.err == nil:
+		return nil
+	case len(p.events) > 1:
+		half := len(p.events) / 2
+		first, second := *p, *p
+		first.events, second.events = p.events[:half], p.events[half:]
+		first.attempt, second.attempt = 0, 0
+		return []*part{&first, &second}
+	case p.alone():
+		return []*part{p.rest()} // the event itself is poisoned
+	default:
+		return []*part{p.rest(), {unit: p.unit, events: p.inputs, from: p.failed.ID, effects: p.effects}}
+	}
+}
+
 func (l *lane) runPart(msg *message.Message) ([]*message.Message, error) {
 	p := partOf(msg)
 	p.attempt++
-	p.err = l.chain.run(l.work, p.unit, p.events, p.effects)
+	p.err = l.chain.run(l.work, p)
 	if p.err == nil {
 		return nil, nil
 	}
-	return nil, &partError{single: len(p.events) == 1, err: p.err}
+	return nil, &partError{alone: p.alone(), err: p.err}
 }
 
 // divisible reports whether cutting the unit can help.
@@ -109,14 +143,14 @@ func (l *lane) poisonous(err error) bool {
 		return false
 	}
 	e, ok := errors.AsType[*partError](err)
-	return !ok || e.single
+	return !ok || e.alone
 }
 
-// partError tells the poison filter, which sees only the error, whether one event
-// stands alone.
+// partError tells the poison filter, which sees only the error, whether one input
+// of the failing node stands alone.
 type partError struct {
-	single bool
-	err    error
+	alone bool
+	err   error
 }
 
 func (e *partError) Error() string { return e.err.Error() }
@@ -137,17 +171,9 @@ func (d deadLetterPublisher) Publish(_ string, messages ...*message.Message) err
 func (deadLetterPublisher) Close() error { return nil }
 
 func (l *lane) poisoned(p *part, reason string) stream.DeadLetter {
-	n := &l.chain.nodes[0]
-	if e, ok := errors.AsType[*node.Error](p.err); ok {
-		for i := range l.chain.nodes {
-			if l.chain.nodes[i].ID == e.Node {
-				n = &l.chain.nodes[i]
-			}
-		}
-	}
 	class := node.ClassOf(p.err)
-	dl := l.chain.deadLetter(n, p.unit, p.events[0], class, node.Reject{Record: -1, Code: "gave_up", Text: reason})
+	dl := l.chain.deadLetter(p.failed, p.unit, p.events[0], class, node.Reject{Record: -1, Code: "gave_up", Text: reason})
 	dl.Attempt = p.attempt
-	l.observe.DeadLettered(n.ID, class, 1)
+	l.observe.DeadLettered(p.failed.ID, class, 1)
 	return dl
 }
