@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/engine/node"
 )
@@ -22,6 +24,13 @@ type schema struct {
 	columns []target
 	insert  string // INSERT INTO ... VALUES
 	tail    string // what makes repeats no-ops
+}
+
+// same reports whether both fill the table in the same way.
+func (s *schema) same(as *schema) bool {
+	return s.insert == as.insert && s.tail == as.tail && slices.EqualFunc(s.columns, as.columns, func(a, b target) bool {
+		return a.typ == b.typ && a.nullable == b.nullable
+	})
 }
 
 // ErrDrift marks a target table that is not what the pipeline needs. The text
@@ -85,6 +94,7 @@ func (s *Sink) verify(ctx context.Context) error {
 		return node.AsFatal(err)
 	}
 	s.schema.Store(adopted)
+	s.verified.Store(time.Now().UnixNano())
 	s.suspect.Store(false)
 	return nil
 }

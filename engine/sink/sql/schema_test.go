@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
@@ -128,6 +129,30 @@ func TestDriftAtRunTime(t *testing.T) {
 
 // TestOtherUniqueKeys: a row that collides in a key of the user's own is a dead
 // letter, not a silent no-op; a repeated event id still is none.
+// TestMendedTableTakesTheRow: a row that the sink refuses by what it knows of the
+// table makes it look again, though not for every row, and a table that was mended
+// meanwhile takes the unit.
+func TestMendedTableTakesTheRow(t *testing.T) {
+	st := mariadbStore(t)
+	st.exec(t, "CREATE TABLE typed (event_id BINARY(16) NOT NULL PRIMARY KEY, n TINYINT NOT NULL)")
+	s := st.open(t, st.config(Options{Connection: "store", Table: "typed"}))
+	u := unitOf(begin(t, s, 0), 0, 0)
+	u.Events = []*event.Event{withField(1, "n", event.Int(1)), withField(2, "n", event.Int(1000))}
+	if r := st.rejects(t, s, u); len(r) != 1 || r[0].Index != 1 {
+		t.Fatalf("rejects = %v; want the second row", r)
+	}
+	st.exec(t, "ALTER TABLE typed MODIFY n INT NOT NULL")
+	s.verified.Store(time.Now().Add(time.Hour).UnixNano())
+	if r := st.rejects(t, s, u); len(r) != 1 {
+		t.Fatalf("rejects = %v although the table was just looked at", r)
+	}
+	s.verified.Store(time.Now().Add(-verifyEvery).UnixNano())
+	mustWrite(t, s, u)
+	if n := st.one(t, "SELECT GROUP_CONCAT(n ORDER BY n) FROM typed"); n != "1,1000" {
+		t.Fatalf("stored %s", n)
+	}
+}
+
 func TestOtherUniqueKeys(t *testing.T) {
 	onBoth(t, func(t *testing.T, st *store) {
 		st.exec(t, "CREATE TABLE seats (event_id BINARY(16) NOT NULL PRIMARY KEY, device VARCHAR(50), n INT, UNIQUE (device, n))")

@@ -64,6 +64,7 @@ type Sink struct {
 	statement int    // most bytes of one statement
 	schema    atomic.Pointer[schema]
 	suspect   atomic.Bool // the table may have changed: verify before the next unit
+	verified  atomic.Int64 // when it was looked at last, ns since the Unix epoch
 	verifying sync.Mutex
 	batches   sync.Pool // *batch
 	health    health
@@ -174,14 +175,29 @@ func (s *Sink) write(ctx context.Context, key laneKey, u *node.Unit) (stored boo
 		return false, nil
 	}
 	if rejected, ok := errors.AsType[*node.RejectedError](err); ok {
-		// Rows that only the server refused: is it the data, or has the table changed?
-		if err := s.settle(ctx); err != nil {
-			return false, err
-		}
-		return false, rejected
+		return s.rejected(ctx, key, u, b.schema, rejected)
 	}
 	return err == nil, s.classify(err)
 }
+
+// rejected asks whether it is the data that does not fit, or whether the table has
+// changed since the sink looked at it; it then writes the unit anew.
+func (s *Sink) rejected(ctx context.Context, key laneKey, u *node.Unit, used *schema, rejected error) (stored bool, err error) {
+	if time.Since(time.Unix(0, s.verified.Load())) > verifyEvery {
+		s.suspect.Store(true)
+	}
+	if err := s.settle(ctx); err != nil {
+		return false, err
+	}
+	if s.schema.Load().same(used) {
+		return false, rejected
+	}
+	return s.write(ctx, key, u)
+}
+
+// verifyEvery is how old the sink's knowledge of its table may be when it rejects a
+// row by it.
+const verifyEvery = 2 * time.Second
 
 // release drops what the batch holds of the unit and keeps its buffers.
 func (s *Sink) release(b *batch) {
