@@ -18,14 +18,14 @@ import (
 func newDLQCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dlq",
-		Short: "Look at dead letters of a running engine, and drop them",
+		Short: "Look at dead letters of a running engine, drive them again or drop them",
 		Long: `Dlq holds the commands for dead letters: events that a node refused, kept in the
 log with the reason. They speak to a running engine.`,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c := serverFlag(cmd)
-	cmd.AddCommand(newDLQListCmd(c), newDLQShowCmd(c), newDLQExportCmd(c), newDLQDropCmd(c))
+	cmd.AddCommand(newDLQListCmd(c), newDLQShowCmd(c), newDLQExportCmd(c), newDLQReplayCmd(c), newDLQDropCmd(c))
 	return cmd
 }
 
@@ -38,6 +38,7 @@ func filterFlags(cmd *cobra.Command) func() url.Values {
 		{"code", "only those with this reason `CODE`"},
 		{"text", "only those whose reason contains `TEXT`"},
 		{"key", "only those of events with the key `KEY`"},
+		{"generation", "only those of the generation `NAME`: live, redrive, or a replay's"},
 		{"from", "only those given up at `TIME` (RFC 3339, or how long ago, such as 10m) or later"},
 		{"to", "only those given up before `TIME`"},
 	} {
@@ -188,14 +189,10 @@ before it does anything, unless --yes is given.`,
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say how many it would be")
 	cmd.Flags().BoolVar(&all, "all", false, "all dead letters")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
-		q := query()
-		if len(ids) == 0 && len(q) == 0 && !all {
-			return configError(fmt.Errorf("expected ids, a filter, or --all (see %s --help)", cmd.CommandPath()))
+		q, err := choiceQuery(cmd, query(), ids, all)
+		if err != nil {
+			return err
 		}
-		if len(ids) > 0 {
-			q["id"] = ids
-		}
-		q.Set("all", strconv.FormatBool(all))
 		return c.drop(cmd, q, dryRun, yes)
 	}
 	return cmd

@@ -117,6 +117,35 @@ func TestDLQCommandsOnARunningEngine(t *testing.T) {
 	}
 }
 
+// TestDLQReplayOfWhatIsStillBad: letters whose cause is not mended come back, none
+// is lost, and the command says so.
+func TestDLQReplayOfWhatIsStillBad(t *testing.T) {
+	server := startRejecting(t)
+	first := listed(t, server).Letters[0]
+	_, out, errs := ask(server, "", "replay", "--dry-run", first.ID)
+	if out != "1 dead letters with 1 events would be driven again\n  1 from node parse\n" {
+		t.Errorf("dry run: %q %s", out, errs)
+	}
+	code, out, errs := ask(server, "", "replay", "--json", first.ID)
+	var r replayResult
+	if err := json.Unmarshal([]byte(out), &r); code != exitOK || err != nil || r.Events != 1 || r.Refused != 1 || r.Waiting != 0 {
+		t.Fatalf("replay: code %d, %v, %s%s", code, err, out, errs)
+	}
+	again := listed(t, server, "--generation", "redrive")
+	if again.Total != 1 || again.Letters[0].EventID != first.EventID || again.Letters[0].ID == first.ID {
+		t.Errorf("letters %+v; want one of event %s, with a name of its own", again, first.EventID)
+	}
+	if _, out, _ := ask(server, "", "replay", first.ID); out != "0 dead letters with 0 events driven again\n" {
+		t.Errorf("again: %q", out)
+	}
+	if _, out, _ := ask(server, "", "replay", again.Letters[0].ID); !strings.Contains(out, "1 were refused again") {
+		t.Errorf("replay of the one that came back: %q", out)
+	}
+	if again := listed(t, server, "--generation", "redrive"); again.Total != 1 {
+		t.Errorf("%d letters of the replay, want 1", again.Total)
+	}
+}
+
 func TestDLQMistakesAreTold(t *testing.T) {
 	server := startRejecting(t)
 	for _, c := range []struct {

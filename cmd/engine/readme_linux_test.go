@@ -50,7 +50,7 @@ func TestEveryReadmeCommandIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := []string{"run", "test", "plan", "look", "dlq", "check", "servers", "feed", "rows"}
+	run := []string{"run", "test", "plan", "look", "dlq", "dlqreplay", "check", "servers", "feed", "rows"}
 	for _, m := range regexp.MustCompile("(?m)(.*)\n```sh$").FindAllStringSubmatch(string(text), -1) {
 		name := strings.TrimSuffix(strings.TrimPrefix(m[1], "<!-- test: "), " -->")
 		if !slices.Contains(run, name) {
@@ -245,10 +245,12 @@ func readyAndMoving(t *testing.T, addr string) {
 // deadLettersAsShown asks the engine at addr for dead letters, as the README does.
 func deadLettersAsShown(t *testing.T, blocks map[string]string, addr string) {
 	t.Helper()
-	args, ok := strings.CutPrefix(strings.TrimSpace(blocks["test dlq"]), "go run ./cmd/engine dlq ")
-	code, out, errs := ask("http://"+addr, "", strings.Fields(args)...)
-	if want := blocks["output dlq"]; !ok || code != exitOK || out != want {
-		t.Errorf("dlq: code %d, %s%s; the README shows %s", code, out, errs, want)
+	for _, name := range []string{"dlq", "dlqreplay"} {
+		args, ok := strings.CutPrefix(strings.TrimSpace(blocks["test "+name]), "go run ./cmd/engine dlq ")
+		code, out, errs := ask("http://"+addr, "", strings.Fields(args)...)
+		if want := blocks["output "+name]; !ok || code != exitOK || out != want {
+			t.Errorf("%s: code %d, %s%s; the README shows %s", name, code, out, errs, want)
+		}
 	}
 }
 

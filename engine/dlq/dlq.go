@@ -1,6 +1,7 @@
-// Package dlq shows and drops dead letters: the events that a node refused, kept
-// with the reason. It filters what the log holds, counts it by reason and writes it
-// as JSON for the HTTP API and the command line. It does not drive events again.
+// Package dlq shows dead letters, drops them and drives them again: the events that
+// a node refused, kept with the reason. It filters what the log holds, counts it by
+// reason and writes it as JSON for the HTTP API and the command line. It chooses
+// what is driven again and from where; it runs no node.
 package dlq
 
 import (
@@ -40,6 +41,8 @@ type Filter struct {
 	Key   string    // key of the event
 	From  time.Time // given up at or after
 	To    time.Time // given up before
+
+	Generation string // live, redrive, or a replay's
 }
 
 // Empty reports whether f chooses all.
@@ -52,7 +55,7 @@ func (f Filter) takes(d *stream.StoredDeadLetter) bool {
 	}
 	at := time.UnixMilli(d.TimeMs)
 	return same(f.Node, d.Node) && same(f.Class, d.Class.String()) && same(f.Code, d.Code) && same(f.Key, key) &&
-		strings.Contains(d.Text, f.Text) && (f.From.IsZero() || !at.Before(f.From)) && (f.To.IsZero() || at.Before(f.To))
+		same(f.Generation, d.Generation) && strings.Contains(d.Text, f.Text) && (f.From.IsZero() || !at.Before(f.From)) && (f.To.IsZero() || at.Before(f.To))
 }
 
 func same(want, got string) bool { return want == "" || want == got }
@@ -173,24 +176,33 @@ func Drop(ctx context.Context, log Log, f Filter, dryRun bool) (Dropped, error) 
 // as nothing. It looks at all names before it drops anything.
 func DropIDs(ctx context.Context, log Log, ids []string, dryRun bool) (Dropped, error) {
 	out := Dropped{DryRun: dryRun}
-	var there []stream.StoredDeadLetter
-	for _, id := range ids {
-		if !valid(id) {
-			return out, fmt.Errorf("%w: %q is not of the form 1700000000000-0; nothing was dropped", ErrNone, id)
-		}
-		d, ok, err := log.DeadLetter(ctx, id)
-		if err != nil {
-			return out, err
-		}
-		if ok {
-			there = append(there, d)
-		}
+	there, err := named(ctx, log, ids)
+	if err != nil {
+		return out, err
 	}
 	if dryRun {
 		out.Dropped = len(there)
 		return out, nil
 	}
-	var err error
 	out.Dropped, err = log.DropDeadLetters(ctx, there)
 	return out, err
+}
+
+// named returns the letters of these names that are there. A name that is none is
+// an [ErrNone].
+func named(ctx context.Context, log Log, ids []string) ([]stream.StoredDeadLetter, error) {
+	var there []stream.StoredDeadLetter
+	for _, id := range ids {
+		if !valid(id) {
+			return nil, fmt.Errorf("%w: %q is not of the form 1700000000000-0; nothing was done", ErrNone, id)
+		}
+		d, ok, err := log.DeadLetter(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			there = append(there, d)
+		}
+	}
+	return there, nil
 }

@@ -178,7 +178,7 @@ func TestShowAndExportHaveTheEvent(t *testing.T) {
 }
 
 // closed is a log out of reach.
-type closed struct{ Log }
+type closed struct{ Journal }
 
 func (closed) DeadLetters(context.Context, string, int) ([]stream.StoredDeadLetter, error) {
 	return nil, node.AsAway(context.DeadlineExceeded)
@@ -187,7 +187,7 @@ func (closed) DeadLetters(context.Context, string, int) ([]stream.StoredDeadLett
 func TestRoutesRefuse(t *testing.T) {
 	log := open(t, letter(0))
 	for name, c := range map[string]struct {
-		log          Log
+		log          Journal
 		method, path string
 		code         int
 		want         string
@@ -200,11 +200,13 @@ func TestRoutesRefuse(t *testing.T) {
 		"drop of everything unmeant":  {log, "POST", "/api/v1/dlq/drop", 400, "all=true"},
 		"drop of ids and a filter":    {log, "POST", "/api/v1/dlq/drop?id=1-1&node=a", 400, "not both"},
 		"a log that is out of reach":  {closed{}, "GET", "/api/v1/dlq", 503, "deadline"},
+		"replay of everything":        {log, "POST", "/api/v1/dlq/replay", 400, "all=true"},
+		"replay of an unknown node":   {log, "GET", "/api/v1/dlq/replay?node=z", 400, `"z"`},
 		"drop with a misspelt filter": {log, "POST", "/api/v1/dlq/drop?nodes=a", 400, "nodes: unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mux := http.NewServeMux()
-			for pattern, h := range Routes(c.log) {
+			for pattern, h := range Routes(c.log, &line{log: log}) {
 				mux.Handle(pattern, h)
 			}
 			w := httptest.NewRecorder()

@@ -21,12 +21,16 @@ import (
 //	GET  /api/v1/dlq/export  whole letters, one JSON object a line
 //	GET  /api/v1/dlq/{id}    one whole letter
 //	POST /api/v1/dlq/drop    a [Dropped]; ids, or a filter, and dry_run in the query
-func Routes(log Log) map[string]http.Handler {
+//	POST /api/v1/dlq/replay  a [Replayed]; as drop, and from_source
+//	GET  /api/v1/dlq/replay  [Waiting] events of a node that are being driven again
+func Routes(log Journal, driver Driver) map[string]http.Handler {
 	return map[string]http.Handler{
-		"GET /api/v1/dlq":        handler(log, list),
-		"GET /api/v1/dlq/export": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { export(w, r, log) }),
-		"GET /api/v1/dlq/{id}":   handler(log, func(r *http.Request, log Log) (any, error) { return Show(r.Context(), log, r.PathValue("id")) }),
-		"POST /api/v1/dlq/drop":  handler(log, drop),
+		"POST /api/v1/dlq/replay": handler(log, func(r *http.Request, _ Log) (any, error) { return replayAsked(r, log, driver) }),
+		"GET /api/v1/dlq/replay":  handler(log, func(r *http.Request, _ Log) (any, error) { return waitingFor(r, driver) }),
+		"GET /api/v1/dlq":         handler(log, list),
+		"GET /api/v1/dlq/export":  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { export(w, r, log) }),
+		"GET /api/v1/dlq/{id}":    handler(log, func(r *http.Request, log Log) (any, error) { return Show(r.Context(), log, r.PathValue("id")) }),
+		"POST /api/v1/dlq/drop":   handler(log, drop),
 	}
 }
 
@@ -78,20 +82,52 @@ func list(r *http.Request, log Log) (any, error) {
 }
 
 func drop(r *http.Request, log Log) (any, error) {
-	q := r.URL.Query()
-	f, err := ParseFilter(q, "id", "dry_run", "all")
-	dryRun := q.Get("dry_run") == "true"
+	c, err := choiceOf(r.URL.Query(), "dry_run")
+	if err != nil {
+		return nil, err
+	}
+	dryRun := r.URL.Query().Get("dry_run") == "true"
+	if len(c.IDs) > 0 {
+		return DropIDs(r.Context(), log, c.IDs, dryRun)
+	}
+	return Drop(r.Context(), log, c.Filter, dryRun)
+}
+
+// choiceOf reads which letters are meant; all of them must be asked for expressly.
+func choiceOf(q url.Values, others ...string) (Choice, error) {
+	f, err := ParseFilter(q, append(others, "id", "all")...)
 	switch {
 	case err != nil:
-		return nil, badQuery{err}
+		return Choice{}, badQuery{err}
 	case len(q["id"]) > 0 && !f.Empty():
-		return nil, badQuery{errors.New("either ids or a filter, not both")}
-	case len(q["id"]) > 0:
-		return DropIDs(r.Context(), log, q["id"], dryRun)
-	case f.Empty() && q.Get("all") != "true":
-		return nil, badQuery{errors.New("expected id, a filter, or all=true")}
+		return Choice{}, badQuery{errors.New("either ids or a filter, not both")}
+	case len(q["id"]) == 0 && f.Empty() && q.Get("all") != "true":
+		return Choice{}, badQuery{errors.New("expected id, a filter, or all=true")}
 	}
-	return Drop(r.Context(), log, f, dryRun)
+	return Choice{IDs: q["id"], Filter: f}, nil
+}
+
+func replayAsked(r *http.Request, log Journal, driver Driver) (any, error) {
+	q := r.URL.Query()
+	c, err := choiceOf(q, "dry_run", "from_source")
+	if err != nil {
+		return nil, err
+	}
+	return Replay(r.Context(), log, driver, c, ReplayOptions{FromSource: q.Get("from_source") == "true", DryRun: q.Get("dry_run") == "true"})
+}
+
+// Waiting counts events that are being driven again.
+type Waiting struct {
+	Events int64 `json:"events"`
+}
+
+func waitingFor(r *http.Request, driver Driver) (any, error) {
+	id := r.URL.Query().Get("node")
+	if !driver.Knows(id) {
+		return nil, badQuery{fmt.Errorf("node: the pipeline has no node %q that dead letters are driven through", id)}
+	}
+	n, err := driver.Lag(r.Context(), id)
+	return Waiting{n}, err
 }
 
 // export streams; an error after the first letter ends the stream with a line that
@@ -120,7 +156,7 @@ func Export(ctx context.Context, log Log, f Filter, out *json.Encoder) error {
 	})
 }
 
-var filterNames = []string{"node", "class", "code", "text", "key", "from", "to"}
+var filterNames = []string{"node", "class", "code", "text", "key", "from", "to", "generation"}
 
 // ParseFilter reads a filter from a query, which may hold others beside it. From
 // and to are RFC 3339. It reports all that is wrong with it at once.
@@ -128,10 +164,10 @@ func ParseFilter(q url.Values, others ...string) (Filter, error) {
 	var errs []error
 	for name := range q {
 		if !slices.Contains(filterNames, name) && !slices.Contains(others, name) {
-			errs = append(errs, fmt.Errorf("%s: unknown, expected one of %s", name, strings.Join(append(filterNames[:7:7], others...), ", ")))
+			errs = append(errs, fmt.Errorf("%s: unknown, expected one of %s", name, strings.Join(slices.Concat(filterNames, others), ", ")))
 		}
 	}
-	f := Filter{Node: q.Get("node"), Class: q.Get("class"), Code: q.Get("code"), Text: q.Get("text"), Key: q.Get("key")}
+	f := Filter{Node: q.Get("node"), Class: q.Get("class"), Code: q.Get("code"), Text: q.Get("text"), Key: q.Get("key"), Generation: q.Get("generation")}
 	if f.Class != "" && !slices.Contains([]string{"rejected", "unsure", "away", "fatal"}, f.Class) {
 		errs = append(errs, fmt.Errorf("class: %q is none of rejected, unsure, away, fatal", f.Class))
 	}

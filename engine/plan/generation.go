@@ -2,6 +2,13 @@ package plan
 
 import "slices"
 
+// Redriven is the generation of what drives dead letters again.
+const Redriven = "redrive"
+
+// StreamOf names generation's own stream in the place of the live one, or of the
+// live node's input.
+func StreamOf(name, generation string) string { return name + "@" + generation }
+
 // For returns the plan of another generation of the pipeline: it reads the same
 // journal, takes nothing in, draws no chart, and rests its events in streams of
 // its own, so that nothing of the live generation is touched.
@@ -10,7 +17,7 @@ func (p *Plan) For(generation string) *Plan {
 		if name == "" || name == journal {
 			return name
 		}
-		return name + "@" + generation
+		return StreamOf(name, generation)
 	}
 	edges := func(list []Edge) []Edge {
 		list = slices.Clone(list)
@@ -39,4 +46,44 @@ func (p *Plan) For(generation string) *Plan {
 		out.Sinks = append(out.Sinks, s)
 	}
 	return out
+}
+
+// Redrive returns the plan by which a node's dead letters are driven again: the
+// node, and what stands behind it up to the next streams, which are the live ones.
+// Its input rests in the stream StreamOf(id, Redriven). ok is false if the plan has
+// no such transform or sink.
+func (p *Plan) Redrive(id string) (out *Plan, ok bool) {
+	in := StreamOf(id, Redriven)
+	out = &Plan{Pipeline: p.Pipeline, Lanes: p.Lanes, Streams: []Stream{{Name: in, Producer: "dlq replay", Why: "dead letters of " + id}}}
+	for _, s := range p.Sinks {
+		if s.ID == id {
+			s.Edges = []Edge{{Node: id, Stream: in}}
+			out.Sinks = []SinkRun{s}
+		}
+	}
+	for _, s := range p.Stages {
+		if nodes := s.from(id, in); len(nodes) > 0 {
+			out.Stages = []Stage{{ID: id, Inputs: []string{in}, Nodes: nodes}}
+		}
+	}
+	return out, len(out.Sinks)+len(out.Stages) > 0
+}
+
+// from returns the stage's node id, reading stream, and the nodes of the stage that
+// read it or each other; none if the stage has no such node.
+func (s *Stage) from(id, stream string) []StageNode {
+	var nodes []StageNode
+	reached := map[string]bool{}
+	for _, n := range s.Nodes {
+		if n.ID == id {
+			n.Edges = []Edge{{Node: id, Stream: stream}}
+		} else {
+			n.Edges = slices.DeleteFunc(slices.Clone(n.Edges), func(e Edge) bool { return e.Stream != "" || !reached[e.Node] })
+		}
+		if len(n.Edges) > 0 {
+			reached[n.ID] = true
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
 }

@@ -69,6 +69,29 @@ func TestGoldenPlans(t *testing.T) {
 	}
 }
 
+// TestGoldenRedrives: what a node's dead letters are driven through is the rest of
+// its stage; nothing of it reads a live stream.
+func TestGoldenRedrives(t *testing.T) {
+	for _, name := range []string{"testdata/chain.yaml", "testdata/fan_out.yaml", "../../pipelines/charts.yaml"} {
+		p, made := load(t, name)
+		var out bytes.Buffer
+		for _, n := range p.Nodes {
+			small, ok := made.Redrive(n.ID)
+			if ok != (n.Source == "" && !plan.IsChart(&n)) {
+				t.Errorf("%s: Redrive(%s) = %t", name, n.ID, ok)
+			}
+			if !ok {
+				continue
+			}
+			fmt.Fprintf(&out, "== %s\n", n.ID)
+			if err := small.Write(&out); err != nil {
+				t.Fatal(err)
+			}
+		}
+		golden(t, "testdata/"+strings.TrimSuffix(filepath.Base(name), ".yaml")+".redrive.txt", out.Bytes())
+	}
+}
+
 func TestGoldenJSON(t *testing.T) {
 	_, made := load(t, "../../pipelines/charts.yaml")
 	out, err := json.MarshalIndent(made, "", "  ")

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,9 +56,9 @@ type Engine struct {
 	host     *pluginhost.Host
 	recorder *metrics.Recorder
 	embedded *embeddedServers
-	sinks    []*sinkRun
-	stages   []*stageRun
+	main     *generation
 	sources  []*sourceRun
+	redrive  *redriver
 	phase    phase
 	fatal    chan error // capacity 1: the first reason to stop
 	closers  []func() error
@@ -76,7 +77,9 @@ func New(c Config) (*Engine, error) {
 		c.EngineID += "@" + c.Generation // or it would take the live run's leases over
 		c.Plan = c.Plan.For(c.Generation)
 	}
-	return &Engine{Config: c, recorder: metrics.New(), fatal: make(chan error, 1)}, nil
+	e := &Engine{Config: c, recorder: metrics.New(), fatal: make(chan error, 1)}
+	e.main = &generation{Engine: e, name: c.Generation, plan: c.Plan, say: e.phase.set}
+	return e, nil
 }
 
 // defaultID returns id, or the host's name if there is none.
@@ -147,24 +150,17 @@ func (e *Engine) fail(err error) {
 
 // runAll runs everything until ctx ends, and ends it upstream first.
 func (e *Engine) runAll(ctx context.Context) {
-	afterSources, endStages := context.WithCancel(context.WithoutCancel(ctx))
-	afterStages, endSinks := context.WithCancel(context.WithoutCancel(ctx))
-	var sources, stages, sinks sync.WaitGroup
-	for _, s := range e.sinks {
-		sinks.Go(func() { e.keep(afterStages, "sink:"+e.reader(s.plan.ID), s.run) })
-	}
-	for _, s := range e.stages {
-		stages.Go(func() { e.keep(afterSources, "stage:"+e.reader(s.plan.ID), s.run) })
-	}
+	afterSources, endAll := context.WithCancel(context.WithoutCancel(ctx))
+	var sources, generation sync.WaitGroup
+	generation.Go(func() { e.main.run(afterSources) })
 	for _, s := range e.sources {
 		sources.Go(func() { e.keep(ctx, "source:"+s.node.ID, s.run) })
 	}
 	<-ctx.Done()
 	sources.Wait()
-	endStages()
-	stages.Wait()
-	endSinks()
-	sinks.Wait()
+	e.redrive.close()
+	endAll()
+	generation.Wait()
 }
 
 // Pauses before a part that ended with an error is started again.
@@ -213,10 +209,13 @@ func (e *Engine) runUnder(ctx context.Context, lease *stream.Lease, run func(con
 	return err
 }
 
-func (e *Engine) close() error {
+func (e *Engine) close() error { return closeAll(e.closers) }
+
+// closeAll closes what was opened last first.
+func closeAll(closers []func() error) error {
 	var errs []error
-	for i := len(e.closers) - 1; i >= 0; i-- {
-		errs = append(errs, e.closers[i]())
+	for _, c := range slices.Backward(closers) {
+		errs = append(errs, c())
 	}
 	return errors.Join(errs...)
 }

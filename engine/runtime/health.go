@@ -43,10 +43,10 @@ func (e *Engine) reasons() []httpapi.Reason {
 	for _, s := range e.sources {
 		add(s.node.ID, s.source.Status())
 	}
-	for _, s := range e.sinks {
+	for _, s := range e.main.sinks {
 		add(s.plan.ID, s.sink.Status())
 	}
-	for _, s := range e.stages {
+	for _, s := range e.main.stages {
 		for _, n := range s.nodes {
 			if p, ok := n.Transform.(interface{ Status() node.Status }); ok {
 				add(n.ID, p.Status())

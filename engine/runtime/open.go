@@ -2,16 +2,14 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/millrace/millrace/engine/lifecycle"
 	"github.com/millrace/millrace/engine/metrics"
-	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/pluginhost"
 	"github.com/millrace/millrace/engine/spec"
 	"github.com/millrace/millrace/engine/stream"
 )
@@ -28,9 +26,10 @@ func (e *Engine) open(ctx, background context.Context, services *errgroup.Group)
 		{"starting embedded servers", e.openEmbedded},
 		{"waiting for the log", e.openLog},
 		{"opening the live charts", func(context.Context) error { return e.openLive(background, services) }},
-		{"starting plugins", e.openStages},
-		{"waiting for the sinks", e.openSinks},
+		{"starting plugins", e.openMain},
+		{"waiting for the sinks", e.main.openSinks},
 		{"opening sources", e.openSources},
+		{"opening the dead letters", e.openRedrive},
 	}
 	for _, s := range steps {
 		e.phase.set(s.what)
@@ -45,21 +44,11 @@ func (e *Engine) open(ctx, background context.Context, services *errgroup.Group)
 	return nil
 }
 
-// patiently calls f until it does anything else than meet a server that is away.
-func (e *Engine) patiently(ctx context.Context, what string, f func() error) error {
-	pause := 100 * time.Millisecond
-	for {
-		err := f()
-		if err == nil || node.ClassOf(err) != node.Away {
-			return err
-		}
-		e.phase.set(fmt.Sprintf("%s: %v", what, err))
-		e.Logger.Warn("server is away, trying again", "what", what, "pause", pause, "error", err)
-		if !lifecycle.Sleep(ctx, pause) {
-			return errors.Join(ctx.Err(), err)
-		}
-		pause = min(2*pause, 5*time.Second)
-	}
+// openMain opens the stages of the engine's own generation.
+func (e *Engine) openMain(ctx context.Context) error {
+	e.host = pluginhost.New(pluginhost.Config{Dir: e.Pipeline.Plugins.Dir, Logger: e.Logger.With("part", "plugins")})
+	e.closers = append(e.closers, e.main.close)
+	return e.main.openStages(ctx)
 }
 
 // LogConfig describes the log of p as p's file does. Its URL is only one to connect
@@ -82,7 +71,6 @@ func (e *Engine) openLog(ctx context.Context) error {
 	e.log = log
 	e.closers = append(e.closers, log.Close)
 	e.recorder.WatchLog(e.logStats)
-	e.dlq.set(deadLetters(log))
 	names := make([]string, 0, len(e.Plan.Streams))
 	for _, s := range e.Plan.Streams {
 		names = append(names, s.Name)

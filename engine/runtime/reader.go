@@ -43,23 +43,20 @@ func (l liveLog) ReadFrames(ctx context.Context, s string, lane int, after event
 	return out, err
 }
 
-// reader names the position that a stage or sink keeps in the log.
-func (e *Engine) reader(id string) string { return id + "@" + e.Generation }
-
 // readers opens a subscriber for every lane of the streams. start gives the
 // position to begin after; nil begins at the log's own.
-func (e *Engine) readers(ctx context.Context, lease *stream.Lease, id string, streams []string, start startFunc, onStop func(error)) ([]stage.Reader, error) {
+func (g *generation) readers(ctx context.Context, lease *stream.Lease, id string, streams []string, start startFunc, onStop func(error)) ([]stage.Reader, error) {
 	var list []stage.Reader
 	for _, s := range streams {
-		for lane := range e.log.Lanes() {
+		for lane := range g.log.Lanes() {
 			at, err := start(ctx, s, lane)
 			if err != nil {
 				return nil, err
 			}
 			sub, err := stream.NewLaneSubscriber(stream.SubscriberConfig{
-				Log: e.log, Lease: lease, Reader: e.reader(id), Stream: s, Lane: lane, Start: at,
-				MaxEvents: e.Pipeline.Unit.MaxEvents, MaxBytes: int(e.Pipeline.Unit.MaxBytes),
-				Logger: e.Logger, OnStop: onStop,
+				Log: g.log, Lease: lease, Reader: g.reader(id), Stream: s, Lane: lane, Start: at,
+				MaxEvents: g.Pipeline.Unit.MaxEvents, MaxBytes: int(g.Pipeline.Unit.MaxBytes),
+				Logger: g.Logger, OnStop: onStop,
 			})
 			if err != nil {
 				return nil, err
@@ -74,9 +71,9 @@ func (e *Engine) readers(ctx context.Context, lease *stream.Lease, id string, st
 type startFunc func(ctx context.Context, stream string, lane int) (event.Position, error)
 
 // fromLog begins where the reader's position in the log says.
-func (e *Engine) fromLog(id string) startFunc {
+func (g *generation) fromLog(id string) startFunc {
 	return func(ctx context.Context, s string, lane int) (event.Position, error) {
-		return e.log.Position(ctx, e.reader(id), s, lane)
+		return g.log.Position(ctx, g.reader(id), s, lane)
 	}
 }
 

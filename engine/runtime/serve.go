@@ -72,10 +72,10 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 	return nil
 }
 
-// deadLetters serves the log's dead letters.
-func deadLetters(log *stream.Log) http.Handler {
+// deadLetters serves the log's dead letters, which driver drives again.
+func deadLetters(log *stream.Log, driver dlq.Driver) http.Handler {
 	mux := http.NewServeMux()
-	for pattern, handler := range dlq.Routes(log) {
+	for pattern, handler := range dlq.Routes(log, driver) {
 		mux.Handle(pattern, handler)
 	}
 	return mux

@@ -21,34 +21,33 @@ import (
 
 // stageRun is one transform stage of the plan, its nodes built.
 type stageRun struct {
-	engine *Engine
-	plan   plan.Stage
-	nodes  []stage.ChainNode
+	gen   *generation
+	plan  plan.Stage
+	nodes []stage.ChainNode
 }
 
-func (e *Engine) openStages(ctx context.Context) error {
-	e.host = pluginhost.New(pluginhost.Config{Dir: e.Pipeline.Plugins.Dir, Logger: e.Logger.With("part", "plugins")})
-	for _, s := range e.Plan.Stages {
-		run := &stageRun{engine: e, plan: s}
+func (g *generation) openStages(ctx context.Context) error {
+	for _, s := range g.plan.Stages {
+		run := &stageRun{gen: g, plan: s}
 		for _, n := range s.Nodes {
-			built, err := e.chainNode(ctx, n, len(s.Inputs)*e.Plan.Lanes)
+			built, err := g.chainNode(ctx, n, len(s.Inputs)*g.plan.Lanes)
 			if err != nil {
 				return fmt.Errorf("node %q: %w", n.ID, err)
 			}
 			run.nodes = append(run.nodes, built)
 		}
 		for _, name := range s.Inputs {
-			if err := e.log.RegisterReader(ctx, e.reader(s.ID), name, false); err != nil {
+			if err := g.log.RegisterReader(ctx, g.reader(s.ID), name, false); err != nil {
 				return err
 			}
 		}
-		e.stages = append(e.stages, run)
+		g.stages = append(g.stages, run)
 	}
 	return nil
 }
 
 // chainNode builds one node; lanes is how many lanes run through it at once.
-func (e *Engine) chainNode(ctx context.Context, n plan.StageNode, lanes int) (stage.ChainNode, error) {
+func (g *generation) chainNode(ctx context.Context, n plan.StageNode, lanes int) (stage.ChainNode, error) {
 	built := stage.ChainNode{ID: n.ID, Edges: n.Edges, Stream: n.Stream, Retry: policyOf(n.Spec.Retry)}
 	if n.Key != "" {
 		key, err := expr.Compile(n.Key)
@@ -59,7 +58,7 @@ func (e *Engine) chainNode(ctx context.Context, n plan.StageNode, lanes int) (st
 	}
 	var err error
 	if n.Spec.Plugin != "" {
-		plugin, err := e.host.Start(ctx, pluginhost.NodeConfig{Node: n.ID, Pipeline: e.Pipeline.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: lanes})
+		plugin, err := g.host.Start(ctx, pluginhost.NodeConfig{Node: n.ID, Pipeline: g.Pipeline.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: lanes})
 		if errors.Is(err, pluginhost.ErrNotFound) {
 			err = fmt.Errorf("%w (a relative plugins.dir begins at the working directory; it is built where the source, plugins/NAME, and Go are)", err)
 		}
@@ -70,7 +69,7 @@ func (e *Engine) chainNode(ctx context.Context, n plan.StageNode, lanes int) (st
 	} else if built.Transform, err = builtinTransform(n.Spec); err != nil {
 		return built, err
 	}
-	e.closers = append(e.closers, built.Transform.Close)
+	g.closers = append(g.closers, built.Transform.Close)
 	return built, nil
 }
 
@@ -91,16 +90,16 @@ func builtinTransform(n *spec.Node) (node.Transform, error) {
 
 // run reads, transforms and commits under lease until ctx ends.
 func (s *stageRun) run(ctx context.Context, lease *stream.Lease) error {
-	e := s.engine
+	g := s.gen
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	readers, err := e.readers(ctx, lease, s.plan.ID, s.plan.Inputs, e.fromLog(s.plan.ID), func(err error) { stop(err) })
+	readers, err := g.readers(ctx, lease, s.plan.ID, s.plan.Inputs, g.fromLog(s.plan.ID), func(err error) { stop(err) })
 	if err != nil {
 		return err
 	}
 	err = stage.RunTransforms(ctx, stage.TransformConfig{
-		Config: stage.Config{ID: s.plan.ID, Generation: e.Generation, Readers: readers, Observer: e.recorder, Logger: e.Logger},
-		Nodes:  s.nodes, Lanes: e.Plan.Lanes, Compression: e.compression(), States: leased{e.log, lease},
+		Config: stage.Config{ID: s.plan.ID, Generation: g.name, Readers: readers, Observer: g.recorder, Logger: g.Logger},
+		Nodes:  s.nodes, Lanes: g.plan.Lanes, Compression: g.compression(), States: leased{g.log, lease},
 	})
 	return cause(ctx, err)
 }

@@ -55,14 +55,7 @@ func (l *Log) Commit(ctx context.Context, le *Lease, c Commit) (Answer, error) {
 func (l *Log) committed(le *Lease, b *commitArgs, word string, rest []any) (Answer, error) {
 	switch word {
 	case "ok":
-		for i, ln := range b.lanes {
-			head, err := l.at(replyText(rest, i))
-			if err != nil {
-				return OK, l.fail(err)
-			}
-			ln.saw(head.Seq)
-		}
-		return OK, nil
+		return OK, l.sawHeads(b.lanes, rest)
 	case "already":
 		return Already, nil
 	case "lost_lease":
@@ -77,8 +70,20 @@ func (l *Log) committed(le *Lease, b *commitArgs, word string, rest []any) (Answ
 	}
 }
 
-// commitArgs are the keys and arguments of the commit script, and the lanes that
-// it appends to.
+// sawHeads notes the heads that a script has answered for lanes.
+func (l *Log) sawHeads(lanes []*lane, answer []any) error {
+	for i, ln := range lanes {
+		head, err := l.at(replyText(answer, i))
+		if err != nil {
+			return l.fail(err)
+		}
+		ln.saw(head.Seq)
+	}
+	return nil
+}
+
+// commitArgs are the keys and arguments of a script that appends frames or dead
+// letters, and the lanes that it appends to.
 type commitArgs struct {
 	keys  []string
 	args  []any
@@ -98,6 +103,7 @@ func (l *Log) commitArgs(le *Lease, c *Commit) (commitArgs, error) {
 	if err := b.outputs(l, e.Outputs); err != nil {
 		return b, err
 	}
+	b.args[7] = len(b.lanes)
 	for i := range e.DeadLetters {
 		if err := b.deadLetter(&e.DeadLetters[i]); err != nil {
 			return b, err
@@ -119,7 +125,6 @@ func (b *commitArgs) outputs(l *Log, outputs []Output) error {
 		}
 		numbers[i] = b.laneNumber(ln)
 	}
-	b.args[7] = len(b.lanes)
 	for i := range outputs {
 		o := &outputs[i]
 		b.args = append(b.args, numbers[i], o.Frame, o.Events, len(o.Frame)+entryOverhead)

@@ -139,6 +139,18 @@ func (l *Log) DeadLetter(ctx context.Context, id string) (letter StoredDeadLette
 	return storedDeadLetter(&entries[0]), true, nil
 }
 
+// LastDeadLetter names the newest dead letter, "" if there is none.
+func (l *Log) LastDeadLetter(ctx context.Context) (string, error) {
+	entries, err := l.rdb.XRevRangeN(ctx, l.keys.dead, "+", "-", 1).Result()
+	if err != nil {
+		return "", fmt.Errorf("read the newest dead letter: %w", l.awayOrFatal(err))
+	}
+	if len(entries) == 0 {
+		return "", nil
+	}
+	return entries[0].ID, nil
+}
+
 // DropDeadLetters forgets letters and returns how many of them were still there.
 // It needs no lease and may be repeated. A unit that is still being tried again
 // may store its letter anew.

@@ -19,6 +19,10 @@ func LaneOf(key string, lanes int) int { return int(xxhash.Sum64String(key) % ui
 // TopicOf returns the watermill topic of one lane, "stream/lane".
 func TopicOf(stream string, lane int) string { return stream + "/" + strconv.Itoa(lane) }
 
+// ofGeneration reports whether the stream belongs to another generation than the
+// live one: its name then is name@generation.
+func ofGeneration(stream string) bool { return strings.Contains(stream, "@") }
+
 func parseTopic(topic string) (stream string, lane int, err error) {
 	name, number, ok := strings.Cut(topic, "/")
 	lane, err = strconv.Atoi(number)

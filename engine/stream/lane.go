@@ -3,6 +3,8 @@ package stream
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -60,8 +62,8 @@ func (ln *lane) wrap(what string, err error) error {
 }
 
 // EnsureStreams makes the streams known to the log and gives each its share of
-// the log's bytes: half is the journal's, the rest is shared evenly. Streams
-// that exist stay as they are. It may be called again with more names.
+// the log's bytes: half is the journal's, the rest is shared evenly; streams of
+// other generations get half of such a share on top. Streams that exist stay. It may be called again with more names.
 func (l *Log) EnsureStreams(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -106,18 +108,24 @@ func (l *Log) addStreams(names []string) {
 
 // share is the number of bytes that a stream may take. Giving half to the journal
 // and none of it to the others keeps what drains it from being starved by it.
+// Streams of other generations come on top and take nothing from the live ones.
 func (l *Log) share(name string) int64 {
-	others := int64(len(l.lanes))
-	if l.lanes[Journal] != nil {
-		others--
-	}
-	if name == Journal {
-		if others == 0 {
-			return l.maxBytes
+	others := int64(0)
+	for other := range l.lanes {
+		if other != Journal && !ofGeneration(other) {
+			others++
 		}
+	}
+	switch {
+	case ofGeneration(name):
+		return l.maxBytes / 4 / max(others, 1)
+	case name != Journal:
+		return l.maxBytes / 2 / others
+	case others == 0:
+		return l.maxBytes
+	default:
 		return l.maxBytes / 2
 	}
-	return l.maxBytes / 2 / others
 }
 
 // learnHeads reads how far the lanes reach, so that a log that loses its tail
@@ -189,3 +197,11 @@ func (l *Log) laneField(ctx context.Context, stream string, number int, field st
 }
 
 var errClosed = node.AsFatal(fmt.Errorf("log is closed"))
+
+// StreamNames lists the streams of the log in no special order, those of earlier
+// runs included.
+func (l *Log) StreamNames() []string {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return slices.Collect(maps.Keys(l.lanes))
+}

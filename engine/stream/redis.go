@@ -17,12 +17,17 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-func script(name string) *redis.Script {
-	text, err := luaFiles.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		panic("stream: script " + name + " is not embedded")
+// script joins the files of these names to one script.
+func script(names ...string) *redis.Script {
+	var all strings.Builder
+	for _, name := range names {
+		text, err := luaFiles.ReadFile("lua/" + name + ".lua")
+		if err != nil {
+			panic("stream: script " + name + " is not embedded")
+		}
+		all.Write(text)
 	}
-	return redis.NewScript(string(text))
+	return redis.NewScript(all.String())
 }
 
 var (
@@ -31,9 +36,10 @@ var (
 	releaseScript     = script("release")
 	renewScript       = script("renew")
 	appendScript      = script("append")
-	commitScript      = script("commit")
+	commitScript      = script("outputs", "commit")
 	deadLettersScript = script("deadletters")
 	dropDeadScript    = script("dropdead")
+	redriveScript     = script("outputs", "redrive")
 	ensureScript      = script("ensure")
 	alignScript       = script("align")
 	registerScript    = script("register")

@@ -63,7 +63,7 @@ type Sink struct {
 	owner     string // token of this incarnation in millrace_positions
 	statement int    // most bytes of one statement
 	schema    atomic.Pointer[schema]
-	suspect   atomic.Bool // the table may have changed: verify before the next unit
+	suspect   atomic.Bool  // the table may have changed: verify before the next unit
 	verified  atomic.Int64 // when it was looked at last, ns since the Unix epoch
 	verifying sync.Mutex
 	batches   sync.Pool // *batch

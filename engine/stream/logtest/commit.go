@@ -212,6 +212,46 @@ func dropsDeadLetters(t *testing.T, database Database) {
 	}
 }
 
+// redrivesDeadLetters: an event is a dead letter or in the stream, never both or
+// neither, whoever tries to drive it again.
+func redrivesDeadLetters(t *testing.T, database Database) {
+	r := start(t, database(t))
+	ctx := t.Context()
+	r.must(r.EnsureStreams(ctx, []string{stream.Journal, "x", "rows@redrive"}))
+	r.must(r.RegisterReader(ctx, "rows@redrive", "rows@redrive", false))
+	le := r.lease("sink:rows")
+	r.must(r.StoreDeadLetters(ctx, le, []stream.DeadLetter{letter("a", -1), letter("b", -1), letter("c", -1)}))
+	letters, err := r.DeadLetters(ctx, "", 10)
+	r.must(err)
+	outputs := []stream.Output{
+		{Stream: "rows@redrive", Lane: 1, Frame: frame(t, "a", 2), Events: 2}, {Stream: "rows@redrive", Lane: 0, Frame: frame(t, "c", 1), Events: 1},
+	}
+	r.must(r.Redrive(ctx, letters[:2], outputs[:1]))
+	if err := r.Redrive(ctx, letters, outputs); !errors.Is(err, stream.ErrLetterGone) {
+		t.Fatalf("again, with letters that are gone: %v; want ErrLetterGone", err)
+	}
+	left, err := r.DeadLetters(ctx, "", 10)
+	r.must(err)
+	if len(left) != 1 || left[0].ID != letters[2].ID {
+		t.Fatalf("letters %+v; want the third alone", left)
+	}
+	if n, err := r.Lag(ctx, "rows@redrive", "rows@redrive"); n != 2 || err != nil {
+		t.Fatalf("%d events wait, %v; want 2", n, err)
+	}
+	r.must(r.Redrive(ctx, left, outputs[1:]))
+	if n, err := r.Lag(ctx, "rows@redrive", "rows@redrive"); n != 3 || err != nil {
+		t.Fatalf("%d events wait, %v; want 3", n, err)
+	}
+	if used := r.raw.HGet(ctx, "mr:{suite}:usage", "!dead").Val(); used != "0" {
+		t.Fatalf("no letters take %s bytes; want 0", used)
+	}
+	r.must(r.StoreDeadLetters(ctx, le, []stream.DeadLetter{letter("a", -1)}))
+	if left, err = r.DeadLetters(ctx, "", 10); len(left) != 1 || err != nil {
+		t.Fatalf("letters %+v, %v; want the one that was refused again", left, err)
+	}
+	r.wantNoFatal()
+}
+
 func aligns(t *testing.T, database Database) {
 	r := start(t, database(t))
 	le, at := stage(t, r, 4)

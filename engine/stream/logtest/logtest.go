@@ -42,6 +42,7 @@ func Run(t *testing.T, database Database) {
 		{"dead letters are stored once", storesDeadLettersOnce},
 		{"a dead letter above 16 MiB is cut", cutsDeadLetters},
 		{"dropped dead letters are gone and may come again", dropsDeadLetters},
+		{"a dead letter that is driven again is in one place", redrivesDeadLetters},
 		{"align follows the reader's own store", aligns},
 		{"trimming never passes a reader", trimsBehindReaders},
 		{"retention keeps finished frames by age and bytes", retains},

@@ -7,8 +7,7 @@
 --       then per output lane its stream and its lane, then one per node with state
 -- ARGV: 1 epoch, 2 lease name, 3 token, 4 ttl ms, 5 position field, 6 after, 7 last,
 --       8 output lanes, 9 outputs, 10 dead letters, 11 state changes, then
---       per output lane: stream, limit in bytes, newest frame number known;
---       per output: number of its lane, frame, events, cost in bytes;
+--       lanes and frames as outputs.lua has them;
 --       per dead letter: index field, cost in bytes, number of strings, name and value...;
 --       per state change: number of its key, field, "1" and value or "0" and ""
 -- -> "ok", head of each output lane | "already" | "lost_lease" | "gap", position |
@@ -30,50 +29,17 @@ end
 
 local nlanes, nout, ndead, nstate = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local at = 12
-local lanes = {}
-for i = 1, nlanes do
-  local key = 6 + 2 * i
-  local h = redis.call('HMGET', KEYS[key + 1], 'head', 'bytes', 'events')
-  local ms, seq = string.match(h[1] or '0-0', '^(%d+)%-(%d+)$')
-  local lane = {
-    key = key, stream = ARGV[at], ms = tonumber(ms), seq = tonumber(seq), cost = 0,
-    bytes = tonumber(h[2] or '0'), events = tonumber(h[3] or '0'),
-  }
-  if lane.seq < tonumber(ARGV[at + 2]) then
-    return {'behind', h[1] or '0-0'}
-  end
-  if tonumber(redis.call('HGET', KEYS[5], lane.stream) or '0') >= tonumber(ARGV[at + 1]) then
-    return {'full'}
-  end
-  lanes[i] = lane
-  at = at + 3
+local lanes, refusal
+lanes, at, refusal = open_lanes(nlanes, 8, at, KEYS[5])
+if refusal then
+  return refusal
 end
 
 if nout == 0 then
   redis.call('PEXPIRE', KEYS[3], ARGV[4])
 end
 local answer = {'ok'}
-if nout > 0 then
-  local clock = redis.call('TIME')
-  local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-  for i = 1, nout do
-    local lane = lanes[tonumber(ARGV[at])]
-    lane.ms, lane.seq = math.max(lane.ms, now), lane.seq + 1
-    lane.bytes, lane.cost = lane.bytes + tonumber(ARGV[at + 3]), lane.cost + tonumber(ARGV[at + 3])
-    lane.events = lane.events + tonumber(ARGV[at + 2])
-    redis.call('XADD', KEYS[lane.key], string.format('%.0f-%.0f', lane.ms, lane.seq), 'f', ARGV[at + 1],
-      'n', ARGV[at + 2], 'c', string.format('%.0f', lane.bytes), 'e', string.format('%.0f', lane.events))
-    at = at + 4
-  end
-  for i = 1, nlanes do
-    local lane = lanes[i]
-    local head = string.format('%.0f-%.0f', lane.ms, lane.seq)
-    redis.call('HSET', KEYS[lane.key + 1], 'head', head, 'bytes', string.format('%.0f', lane.bytes),
-      'events', string.format('%.0f', lane.events))
-    redis.call('HINCRBY', KEYS[5], lane.stream, lane.cost)
-    answer[#answer + 1] = head
-  end
-end
+at = append_frames(lanes, nout, at, KEYS[5], answer)
 for i = 1, ndead do
   local n = tonumber(ARGV[at + 2])
   if redis.call('HEXISTS', KEYS[7], ARGV[at]) == 0 then

@@ -1,0 +1,197 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/engine/lifecycle"
+	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/plan"
+)
+
+// redriver drives dead letters again: for each failing node it runs, as long as
+// events wait for it, a generation of its own (see [plan.Plan.Redrive]).
+type redriver struct {
+	engine *Engine
+	ctx    context.Context // ends with the engine's sources
+
+	mu     sync.Mutex
+	closed bool            // guarded by mu: nothing starts any more
+	nodes  map[string]bool // guarded by mu: at work; true: look again for more before ending
+	work   sync.WaitGroup
+}
+
+// openRedrive goes on with what waited when the engine ended last.
+func (e *Engine) openRedrive(ctx context.Context) error {
+	e.redrive = &redriver{engine: e, ctx: ctx, nodes: map[string]bool{}}
+	e.dlq.set(deadLetters(e.log, e.redrive))
+	if e.Generation != Live {
+		return nil
+	}
+	waiting, err := e.redrive.waiting(ctx)
+	for id, events := range waiting {
+		if e.Pipeline.Node(id) == nil {
+			e.Logger.Warn("dead letters wait to be driven again by a node that the pipeline has no more", "node", id, "events", events)
+			continue
+		}
+		e.redrive.Drive(id)
+	}
+	return err
+}
+
+// waiting counts the events that wait for each node.
+func (r *redriver) waiting(ctx context.Context) (map[string]int64, error) {
+	found := map[string]int64{}
+	for _, name := range r.engine.log.StreamNames() {
+		id, ok := strings.CutSuffix(name, plan.StreamOf("", plan.Redriven))
+		if !ok {
+			continue
+		}
+		lag, err := r.engine.log.Lag(ctx, name, name)
+		if err != nil {
+			return nil, err
+		}
+		if lag > 0 {
+			found[id] = lag
+		}
+	}
+	return found, nil
+}
+
+// Prepare implements [dlq.Driver]: it makes the node's stream and its reader.
+func (r *redriver) Prepare(ctx context.Context, id string) error {
+	stream := plan.StreamOf(id, plan.Redriven)
+	if err := r.engine.log.EnsureStreams(ctx, []string{stream}); err != nil {
+		return err
+	}
+	return r.engine.log.RegisterReader(ctx, stream, stream, false)
+}
+
+// Knows implements [dlq.Driver].
+func (r *redriver) Knows(id string) bool {
+	_, ok := r.engine.Plan.Redrive(id)
+	return ok
+}
+
+// Entries implements [dlq.Driver]: the nodes that read source and lead to id, or
+// are id.
+func (r *redriver) Entries(source, id string) []string {
+	graph := r.engine.Pipeline.Graph()
+	if !graph.Has(source) || !graph.Has(id) {
+		return nil
+	}
+	apart := graph.Unused(id)
+	return slices.DeleteFunc(graph.Outputs(source), func(n string) bool { return slices.Contains(apart, n) })
+}
+
+// Drive implements [dlq.Driver]: it sees to it that what waits for the node is
+// driven. It does not wait.
+func (r *redriver) Drive(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return // what waits is driven when the engine starts again
+	}
+	_, running := r.nodes[id]
+	r.nodes[id] = running
+	if !running {
+		r.work.Go(func() { r.run(id) })
+	}
+}
+
+// Lag implements [dlq.Driver].
+func (r *redriver) Lag(ctx context.Context, id string) (int64, error) {
+	name := plan.StreamOf(id, plan.Redriven)
+	if !slices.Contains(r.engine.log.StreamNames(), name) {
+		return 0, nil
+	}
+	return r.engine.log.Lag(ctx, name, name)
+}
+
+// Pause before a node whose small plan could not be opened is tried again.
+const redrivePause = 5 * time.Second
+
+func (r *redriver) run(id string) {
+	for again := true; again; again = r.again(id) {
+		err := r.generation(id)
+		for err != nil && r.ctx.Err() == nil {
+			r.held(id, err)
+			r.engine.Logger.Error("cannot drive dead letters again", "node", id, "class", node.ClassOf(err).String(), "error", err)
+			if !lifecycle.Sleep(r.ctx, redrivePause) {
+				return
+			}
+			err = r.generation(id)
+		}
+		r.held(id, nil)
+	}
+}
+
+func (r *redriver) held(id string, reason error) {
+	r.engine.recorder.Held("redrive:"+id, "", -1, reason)
+}
+
+// again ends the node's run unless more was asked for meanwhile.
+func (r *redriver) again(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.nodes[id] {
+		r.nodes[id] = false
+		return true
+	}
+	delete(r.nodes, id)
+	return false
+}
+
+// generation runs the node's small plan until nothing waits for it.
+func (r *redriver) generation(id string) (err error) {
+	e := r.engine
+	small, ok := e.Plan.Redrive(id)
+	if !ok {
+		return fmt.Errorf("the pipeline has no transform or sink %q", id)
+	}
+	if err := r.Prepare(r.ctx, id); err != nil {
+		return err
+	}
+	g := &generation{Engine: e, name: plan.Redriven, plan: small, say: func(what string) { r.held(id, errors.New(what)) }}
+	defer func() { err = errors.Join(err, g.close()) }()
+	if err := errors.Join(g.openStages(r.ctx), g.openSinks(r.ctx)); err != nil {
+		return cause(r.ctx, err)
+	}
+	r.held(id, nil)
+	ctx, stop := context.WithCancel(r.ctx)
+	defer stop()
+	var work sync.WaitGroup
+	work.Go(func() { g.run(ctx) })
+	err = r.untilDriven(ctx, id)
+	stop()
+	work.Wait()
+	return err
+}
+
+// driveCheck is how often is looked whether anything still waits.
+const driveCheck = 100 * time.Millisecond
+
+func (r *redriver) untilDriven(ctx context.Context, id string) error {
+	for {
+		lag, err := r.Lag(ctx, id)
+		if err != nil && node.ClassOf(err) != node.Away {
+			return err
+		}
+		if err == nil && lag == 0 || !lifecycle.Sleep(ctx, driveCheck) {
+			return nil
+		}
+	}
+}
+
+// close waits until nothing runs any more. The context must have ended.
+func (r *redriver) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.work.Wait()
+}
