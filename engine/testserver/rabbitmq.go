@@ -174,6 +174,9 @@ func (s *RabbitServer) ping(ctx context.Context) error {
 	if _, err := io.ReadFull(conn, first); err != nil || first[0] != 1 { // a method frame
 		return fmt.Errorf("amqp handshake: %v, %v", first, err)
 	}
+	if !s.said(" completed with ") { // it takes connections before it has its queues back
+		return errors.New("it is still starting")
+	}
 	for plugin, place := range map[string]int{"rabbitmq_management": rabbitHTTP, "rabbitmq_mqtt": rabbitMQTT} {
 		if !slices.Contains(s.plugins, plugin) {
 			continue

@@ -41,6 +41,7 @@ type server struct {
 	command func() *exec.Cmd
 	env     []string // what the server's environment has beside this process' own
 	ready   func(context.Context) error
+	logFrom int64 // bytes that the log held before the last start
 
 	mu   sync.Mutex
 	proc *process // nil before the first start; guarded by mu
@@ -93,6 +94,9 @@ func (s *server) start() error {
 		return err
 	}
 	defer out.Close()
+	if info, err := out.Stat(); err == nil {
+		s.logFrom = info.Size()
+	}
 	cmd := s.command()
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = append(cmd.Environ(), s.env...)
@@ -193,6 +197,12 @@ func (s *server) adopt(t testing.TB, err error) {
 func (s *server) logPath() string { return filepath.Join(s.Dir, "output.log") }
 
 // logTail is the end of what the server has printed.
+// said reports whether the server has written text since it was started last.
+func (s *server) said(text string) bool {
+	all, _ := os.ReadFile(s.logPath())
+	return strings.Contains(string(all[min(s.logFrom, int64(len(all))):]), text)
+}
+
 func (s *server) logTail() string {
 	text, _ := os.ReadFile(s.logPath())
 	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
