@@ -27,9 +27,13 @@ type dialect interface {
 	migrations(db *sql.DB) (goose.Dialect, fs.FS, []goose.ProviderOption)
 	// createTable returns the DDL of a user's table.
 	createTable(table string, columns []target) string
+	// copyTable makes table as an empty copy of like, with its keys but without
+	// triggers, if there is no table of that name.
+	copyTable(ctx context.Context, db *gorm.DB, table, like string) error
 	// conflict returns the end of an INSERT that makes a row whose event id is
-	// stored already a no-op, and only that.
-	conflict(otherKeys bool) string
+	// stored already a no-op, or gives it the new values of the columns in
+	// overwrite. A row that collides in another key is refused in either case.
+	conflict(otherKeys bool, overwrite []string) string
 	// maxStatement returns the most bytes that the database takes as one statement.
 	maxStatement(ctx context.Context, db *gorm.DB) (int, error)
 	// fault says what an error of the database means.
@@ -41,10 +45,22 @@ type dialect interface {
 	appendFloat(dst []byte, args []any, f float64) ([]byte, []any)
 	// number makes a position's part a value that the position columns take.
 	number(u uint64) any
+
+	// snapshot returns a transaction that reads the database as it was at its first
+	// statement and keeps nobody from writing.
+	snapshot() *sql.TxOptions
+	// equal returns the condition that the expressions a and b, of the families fa
+	// and fb, hold the same value or both none; it is never NULL.
+	equal(a, b string, fa, fb family) string
+	// double returns expr, a number or a decimal's digits, as a double.
+	double(expr string) string
+	// shown returns expr as text, at most shownLimit characters of it.
+	shown(expr string, f family) string
 }
 
 // tableInfo is a table as the database describes it.
 type tableInfo struct {
+	name       string
 	columns    []columnInfo
 	primaryKey []string
 	otherKeys  bool   // it has further unique keys

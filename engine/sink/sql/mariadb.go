@@ -145,12 +145,18 @@ func (mariadb) quote(name string) string {
 
 // conflict: ON DUPLICATE KEY UPDATE acts on any unique key. Where the table has
 // others than event_id, a row that collides there must not vanish: setting the id
-// to NULL makes the server refuse it.
-func (mariadb) conflict(otherKeys bool) string {
-	if otherKeys {
-		return " ON DUPLICATE KEY UPDATE `event_id` = IF(`event_id` = VALUES(`event_id`), `event_id`, NULL)"
+// to NULL makes the server refuse it. With overwrite that always stands first, or
+// a key that was added under the running sink would let one event's values into
+// another's row.
+func (d mariadb) conflict(otherKeys bool, overwrite []string) string {
+	tail := " ON DUPLICATE KEY UPDATE `event_id` = `event_id`"
+	if otherKeys || len(overwrite) > 0 {
+		tail = " ON DUPLICATE KEY UPDATE `event_id` = IF(`event_id` = VALUES(`event_id`), `event_id`, NULL)"
 	}
-	return " ON DUPLICATE KEY UPDATE `event_id` = `event_id`"
+	for _, name := range overwrite {
+		tail += ", " + d.quote(name) + " = VALUES(" + d.quote(name) + ")"
+	}
+	return tail
 }
 
 // plainText reports whether s can stand between single quotes in every sql_mode.

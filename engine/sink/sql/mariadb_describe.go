@@ -25,7 +25,7 @@ func (mariadb) describe(ctx context.Context, db *gorm.DB, table string) (*tableI
 	if err := db.Raw(tableQuery, table).Scan(&tables).Error; err != nil || len(tables) == 0 {
 		return nil, err
 	}
-	info := &tableInfo{}
+	info := &tableInfo{name: table}
 	switch {
 	case tables[0].Kind != "BASE TABLE":
 		info.unfit = "it is a " + strings.ToLower(tables[0].Kind)

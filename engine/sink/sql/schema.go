@@ -23,7 +23,7 @@ type target struct {
 type schema struct {
 	columns []target
 	insert  string // INSERT INTO ... VALUES
-	tail    string // what makes repeats no-ops
+	tail    string // what becomes of a row whose event id is stored already
 }
 
 // same reports whether both fill the table in the same way.
@@ -43,12 +43,25 @@ func (s *Sink) prepareTable(ctx context.Context) error {
 	if err != nil {
 		return s.classifyStart(fmt.Errorf("describe table %s: %w", s.cfg.Options.Table, err))
 	}
-	if found == nil && s.cfg.Options.AutoCreate {
-		if err := s.createTable(ctx); err != nil {
+	if found == nil {
+		if err := s.makeTable(ctx); err != nil {
 			return s.classifyStart(fmt.Errorf("create table %s: %w", s.cfg.Options.Table, err))
 		}
 	}
 	return s.verify(ctx)
+}
+
+// makeTable creates the table as the configuration says, if it says so.
+func (s *Sink) makeTable(ctx context.Context) error {
+	if s.cfg.Like != "" {
+		if made, err := s.copyTable(ctx); made || err != nil {
+			return err
+		}
+	}
+	if s.cfg.Options.AutoCreate {
+		return s.createTable(ctx)
+	}
+	return nil
 }
 
 func (s *Sink) createTable(ctx context.Context) error {
@@ -101,25 +114,29 @@ func (s *Sink) verify(ctx context.Context) error {
 
 // problems lists all that keeps the table from taking rows.
 func (s *Sink) problems(found *tableInfo) []string {
-	table := s.cfg.Options.Table
 	if found == nil {
-		return []string{fmt.Sprintf("%s: no such table: create it, or set auto_create: true", table)}
+		return []string{fmt.Sprintf("%s: no such table: create it, or set auto_create: true", s.cfg.Options.Table)}
 	}
-	var out []string
+	out := found.keyProblems()
 	if found.unfit != "" {
-		out = append(out, table+": "+found.unfit)
-	}
-	if len(found.primaryKey) != 1 || foldName(found.primaryKey[0]) != IDColumn {
-		out = append(out, fmt.Sprintf("%s: expected primary key (%s), found (%s): repeats could not be told: ALTER TABLE ... ADD PRIMARY KEY",
-			table, IDColumn, strings.Join(found.primaryKey, ", ")))
+		out = append(out, found.name+": "+found.unfit)
 	}
 	if id := found.column(IDColumn); id != nil && (id.typ.family != famBinary || id.typ.size < 16 || id.typ.fixed && id.typ.size != 16) {
-		out = append(out, fmt.Sprintf("%s.%s: expected binary(16), found %s", table, IDColumn, id.typ))
+		out = append(out, fmt.Sprintf("%s.%s: expected binary(16), found %s", found.name, IDColumn, id.typ))
 	}
 	for _, c := range s.wanted(found) {
 		out = append(out, s.columnProblems(c, found)...)
 	}
 	return append(out, s.unfilled(found)...)
+}
+
+// keyProblems says what keeps the table's rows from being told by their event id.
+func (t *tableInfo) keyProblems() []string {
+	if len(t.primaryKey) == 1 && foldName(t.primaryKey[0]) == IDColumn {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: expected primary key (%s), found (%s): repeats could not be told: ALTER TABLE ... ADD PRIMARY KEY",
+		t.name, IDColumn, strings.Join(t.primaryKey, ", "))}
 }
 
 // wanted returns the configured columns; without any, the table's own.
@@ -137,7 +154,7 @@ func (s *Sink) wanted(found *tableInfo) []Column {
 }
 
 func (s *Sink) columnProblems(c Column, found *tableInfo) []string {
-	at := s.cfg.Options.Table + "." + c.Name
+	at := found.name + "." + c.Name
 	have := found.column(c.Name)
 	if have == nil {
 		return []string{fmt.Sprintf("%s: expected %s, found no such column: ALTER TABLE ... ADD COLUMN, or drop it from columns", at, defaultType(c))}
@@ -187,7 +204,7 @@ func (s *Sink) unfilled(found *tableInfo) []string {
 	for _, have := range found.columns {
 		if !filled[foldName(have.name)] && !have.optional {
 			out = append(out, fmt.Sprintf("%s.%s: is NOT NULL without a default and not in columns: add it, or give it a default",
-				s.cfg.Options.Table, have.name))
+				found.name, have.name))
 		}
 	}
 	return out
@@ -205,7 +222,7 @@ func (s *Sink) filled(c Column, have colType) colType {
 
 // adopt makes the schema that fills the table as found.
 func (s *Sink) adopt(found *tableInfo) (*schema, error) {
-	out := &schema{tail: s.dialect.conflict(found.otherKeys)}
+	out := &schema{}
 	names := []string{s.dialect.quote(IDColumn)}
 	for _, c := range s.wanted(found) {
 		get, err := compileFrom(c)
@@ -216,6 +233,20 @@ func (s *Sink) adopt(found *tableInfo) (*schema, error) {
 		out.columns = append(out.columns, target{c.Name, get, s.filled(c, have.typ), have.nullable && c.nullable()})
 		names = append(names, s.dialect.quote(c.Name))
 	}
+	out.tail = s.dialect.conflict(found.otherKeys, s.overwrites(out.columns))
 	out.insert = "INSERT INTO " + s.dialect.quote(s.cfg.Options.Table) + " (" + strings.Join(names, ", ") + ") VALUES "
 	return out, nil
+}
+
+// overwrites returns the names of the columns in which a stored row takes new
+// values.
+func (s *Sink) overwrites(columns []target) []string {
+	if !s.cfg.Overwrite {
+		return nil
+	}
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
+	}
+	return names
 }

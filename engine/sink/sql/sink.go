@@ -30,11 +30,24 @@ type Config struct {
 	// SQLite file. It never appears in errors or logs.
 	DSN spec.Secret
 	// Pipeline, Generation and Node (the sink's id) name the sink's positions.
-	// Each has 1..64 characters; Generation is "live" if empty.
+	// Each has 1..64 characters; Generation is "live" if empty. A replay is another
+	// generation, with positions of its own: of the same table, or of the one that
+	// [ShadowTable] names.
 	Pipeline, Generation, Node string
 	// Streams are the input streams that the sink may be given; empty: any.
 	Streams []string
 	Options Options
+	// Like, if set, names a table of the same database. If Options.Table does not
+	// exist, Open makes it as an empty copy of that one: columns, defaults, checks,
+	// unique keys and counters, but no triggers and, in MariaDB, no foreign keys. If
+	// Like does not exist either, Options.AutoCreate decides as without it.
+	Like string
+	// Overwrite gives a row whose event id is stored already the event's values of
+	// the configured columns; further columns keep theirs. Without it such a row is
+	// left as it is. A row that collides in another unique key is rejected in
+	// either case. A unit that was stored already is a repeat in either case: it is
+	// a generation of its own that brings stored events again.
+	Overwrite bool
 	// Logger may be nil.
 	Logger *slog.Logger
 	// LeaseTTL is the lease under which lanes are written, default 5 s. A
@@ -76,8 +89,8 @@ var (
 	_ spec.Checker    = (*Options)(nil)
 )
 
-// Open connects, brings the engine's own tables up to date, and creates (if
-// auto_create says so) and checks the target table. An error of class Away means
+// Open connects, brings the engine's own tables up to date, and creates (if Like
+// or auto_create says so) and checks the target table. An error of class Away means
 // that the database cannot be reached and Open may be called again; a Fatal one
 // names what does not fit. Close must be called.
 func Open(ctx context.Context, cfg Config) (*Sink, error) {
@@ -93,7 +106,7 @@ func Open(ctx context.Context, cfg Config) (*Sink, error) {
 
 func newSink(cfg Config) (*Sink, error) {
 	if cfg.Generation == "" {
-		cfg.Generation = "live"
+		cfg.Generation = liveGeneration
 	}
 	if cfg.LeaseTTL <= 0 {
 		cfg.LeaseTTL = 5 * time.Second
@@ -108,6 +121,9 @@ func newSink(cfg Config) (*Sink, error) {
 	}
 	for _, e := range cfg.Options.Check() {
 		return nil, e
+	}
+	if msg := badIdentifier(cfg.Like); cfg.Like != "" && msg != "" {
+		return nil, fmt.Errorf("like: %s", msg)
 	}
 	s := &Sink{cfg: cfg, dialect: dialectOf(cfg.DSN), owner: strings.ToLower(rand.Text())[:24]}
 	s.batches.New = func() any { return new(batch) }

@@ -33,7 +33,16 @@ func (sqliteFile) quote(name string) string {
 }
 
 // conflict names the key: a row that collides in another one is refused.
-func (sqliteFile) conflict(bool) string { return ` ON CONFLICT("event_id") DO NOTHING` }
+func (d sqliteFile) conflict(_ bool, overwrite []string) string {
+	if len(overwrite) == 0 {
+		return ` ON CONFLICT("event_id") DO NOTHING`
+	}
+	sets := make([]string, len(overwrite))
+	for i, name := range overwrite {
+		sets[i] = d.quote(name) + " = excluded." + d.quote(name)
+	}
+	return ` ON CONFLICT("event_id") DO UPDATE SET ` + strings.Join(sets, ", ")
+}
 
 func (sqliteFile) appendText(dst []byte, s string) []byte {
 	if plainText(s) {
@@ -124,7 +133,7 @@ func (d sqliteFile) describe(ctx context.Context, db *gorm.DB, table string) (*t
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	info := &tableInfo{}
+	info := &tableInfo{name: table}
 	for _, r := range rows {
 		t, err := readType(r.Type)
 		if err != nil {
