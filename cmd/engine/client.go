@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,13 +30,27 @@ func serverFlag(cmd *cobra.Command) *client {
 
 // ask sends a request and returns the body of a good answer, which the caller closes.
 func (c *client) ask(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
+	return c.request(ctx, method, path, query, nil)
+}
+
+// send sends a JSON object and reads the one that is answered.
+func (c *client) send(ctx context.Context, method, path string, body, into any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	answer, err := c.request(ctx, method, path, nil, bytes.NewReader(text))
+	return c.decode(answer, err, path, into)
+}
+
+func (c *client) request(ctx context.Context, method, path string, query url.Values, content io.Reader) (io.ReadCloser, error) {
 	u, err := url.Parse(c.server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, configError(fmt.Errorf("--server %q is not of the form http://host:port", c.server))
 	}
 	u = u.JoinPath(path)
 	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), content)
 	if err != nil {
 		return nil, configError(err)
 	}
@@ -71,6 +86,11 @@ func refusal(resp *http.Response) error {
 // get asks for one JSON object.
 func (c *client) get(ctx context.Context, method, path string, query url.Values, into any) error {
 	body, err := c.ask(ctx, method, path, query)
+	return c.decode(body, err, path, into)
+}
+
+// decode reads the one JSON object of an answer, unless there is none for err.
+func (c *client) decode(body io.ReadCloser, err error, path string, into any) error {
 	if err != nil {
 		return err
 	}

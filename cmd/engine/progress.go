@@ -45,9 +45,17 @@ func (p *progress) end() {
 }
 
 func (p *progress) draw(now feed.Progress) {
-	text := line(now)
+	share := -1.0
 	if now.Total > 0 {
-		text = barOf(float64(now.Records)/float64(now.Total)) + " " + text
+		share = float64(now.Records) / float64(now.Total)
+	}
+	p.show(share, line(now))
+}
+
+// show draws a line with a bar for a share of 0..1, and without one if it is less.
+func (p *progress) show(share float64, text string) {
+	if share >= 0 {
+		text = barOf(share) + " " + text
 	}
 	width := len([]rune(text))
 	fmt.Fprint(p.out, "\r"+text+strings.Repeat(" ", max(0, p.width-width)))

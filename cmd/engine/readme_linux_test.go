@@ -50,7 +50,7 @@ func TestEveryReadmeCommandIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := []string{"run", "test", "plan", "look", "dlq", "dlqreplay", "check", "servers", "feed", "rows"}
+	run := []string{"run", "test", "plan", "look", "dlq", "dlqreplay", "replay", "check", "servers", "feed", "rows"}
 	for _, m := range regexp.MustCompile("(?m)(.*)\n```sh$").FindAllStringSubmatch(string(text), -1) {
 		name := strings.TrimSuffix(strings.TrimPrefix(m[1], "<!-- test: "), " -->")
 		if !slices.Contains(run, name) {
@@ -148,6 +148,7 @@ func TestFirstCommandTwice(t *testing.T) {
 		readyAndMoving(t, addr)
 		lookAsShown(t, blocks, addr)
 		deadLettersAsShown(t, blocks, addr)
+		replayAsShown(t, blocks, addr)
 		signalEngine(t, cmd, sig)
 		if err := cmd.Wait(); err != nil {
 			t.Fatalf("%s: %v; want exit code 0", command, err)
@@ -251,6 +252,19 @@ func deadLettersAsShown(t *testing.T, blocks map[string]string, addr string) {
 		if want := blocks["output "+name]; !ok || code != exitOK || out != want {
 			t.Errorf("%s: code %d, %s%s; the README shows %s", name, code, out, errs, want)
 		}
+	}
+}
+
+// replayAsShown replays, as the README does, what the engine at addr has taken in.
+func replayAsShown(t *testing.T, blocks map[string]string, addr string) {
+	t.Helper()
+	args, ok := strings.CutPrefix(strings.TrimSpace(blocks["test replay"]), "go run ./cmd/engine ")
+	args = strings.Replace(args, "pipelines/", filepath.Join(root, "pipelines")+"/", 1)
+	var out, errs bytes.Buffer
+	code := run(append(strings.Fields(args), "--server", "http://"+addr), strings.NewReader(""), &out, &errs)
+	shape := regexp.MustCompile(`^trial: done, (\d+) of (\d+) events read\nrows: \d+ events, \d+ rows in readings__replay_trial\n  only here 0, only in the live table, of the same event times, \d+, different 0\n`)
+	if m := shape.FindStringSubmatch(out.String()); !ok || code != exitOK || m == nil || m[1] != m[2] || m[1] == "0" {
+		t.Errorf("replay: code %d, %s%s", code, out.String(), errs.String())
 	}
 }
 

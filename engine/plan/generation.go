@@ -10,8 +10,8 @@ const Redriven = "redrive"
 func StreamOf(name, generation string) string { return name + "@" + generation }
 
 // For returns the plan of another generation of the pipeline: it reads the same
-// journal, takes nothing in, draws no chart, and rests its events in streams of
-// its own, so that nothing of the live generation is touched.
+// journal, takes nothing in, and rests its events in streams of its own, so that
+// nothing of the live generation is touched.
 func (p *Plan) For(generation string) *Plan {
 	own := func(name string) string {
 		if name == "" || name == journal {
@@ -44,6 +44,10 @@ func (p *Plan) For(generation string) *Plan {
 	for _, s := range p.Sinks {
 		s.Edges = edges(s.Edges)
 		out.Sinks = append(out.Sinks, s)
+	}
+	for _, c := range p.Charts {
+		c.Edges = edges(c.Edges)
+		out.Charts = append(out.Charts, c)
 	}
 	return out
 }
@@ -86,4 +90,55 @@ func (s *Stage) from(id, stream string) []StageNode {
 		}
 	}
 	return nodes
+}
+
+// Only returns the part of the plan whose nodes keep names: other sinks, charts and
+// transforms are left out, and so are streams that nobody fills then.
+func (p *Plan) Only(keep func(node string) bool) *Plan {
+	out := &Plan{Pipeline: p.Pipeline, Lanes: p.Lanes}
+	edges := func(list []Edge) []Edge {
+		return slices.DeleteFunc(slices.Clone(list), func(e Edge) bool { return !keep(e.Node) })
+	}
+	for _, s := range p.Streams {
+		if s.Name == journal || keep(s.Name) {
+			out.Streams = append(out.Streams, s)
+		}
+	}
+	for _, s := range p.Stages {
+		if made := s.only(keep, edges); len(made.Nodes) > 0 {
+			out.Stages = append(out.Stages, made)
+		}
+	}
+	for _, s := range p.Sinks {
+		if s.Edges = edges(s.Edges); keep(s.ID) && len(s.Edges) > 0 {
+			out.Sinks = append(out.Sinks, s)
+		}
+	}
+	for _, c := range p.Charts {
+		if c.Edges = edges(c.Edges); keep(c.ID) && len(c.Edges) > 0 {
+			out.Charts = append(out.Charts, c)
+		}
+	}
+	for _, id := range p.Ingests {
+		if keep(id) {
+			out.Ingests = append(out.Ingests, id)
+		}
+	}
+	return out
+}
+
+func (s *Stage) only(keep func(string) bool, edges func([]Edge) []Edge) Stage {
+	out := Stage{ID: s.ID}
+	for _, n := range s.Nodes {
+		if n.Edges = edges(n.Edges); !keep(n.ID) || len(n.Edges) == 0 {
+			continue
+		}
+		out.Nodes = append(out.Nodes, n)
+		for _, e := range n.Edges {
+			if e.Stream != "" && !slices.Contains(out.Inputs, e.Stream) {
+				out.Inputs = append(out.Inputs, e.Stream)
+			}
+		}
+	}
+	return out
 }

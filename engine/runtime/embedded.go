@@ -93,9 +93,9 @@ func (e *Engine) logURL() string {
 	return e.Pipeline.LogAddress().Reveal()
 }
 
-// dsn returns the DSN of an SQL connection.
-func (e *Engine) dsn(connection string) spec.Secret {
-	c := e.Pipeline.Connections[connection]
+// dsn returns the DSN of an SQL connection of p.
+func (e *Engine) dsn(p *spec.Pipeline, connection string) spec.Secret {
+	c := p.Connections[connection]
 	if c.Embedded() {
 		return spec.Secret("sqlite:" + filepath.Join(e.embedded.dir, "store.db"))
 	}

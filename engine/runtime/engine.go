@@ -59,6 +59,8 @@ type Engine struct {
 	main     *generation
 	sources  []*sourceRun
 	redrive  *redriver
+	replays  *replays
+	replayed later // the replays' API
 	phase    phase
 	fatal    chan error // capacity 1: the first reason to stop
 	closers  []func() error
@@ -76,9 +78,11 @@ func New(c Config) (*Engine, error) {
 	if c.Generation != Live {
 		c.EngineID += "@" + c.Generation // or it would take the live run's leases over
 		c.Plan = c.Plan.For(c.Generation)
+		c.Plan.Charts = nil
 	}
 	e := &Engine{Config: c, recorder: metrics.New(), fatal: make(chan error, 1)}
-	e.main = &generation{Engine: e, name: c.Generation, plan: c.Plan, say: e.phase.set}
+	e.main = &generation{Engine: e, name: c.Generation, spec: c.Pipeline, plan: c.Plan, say: e.phase.set}
+	e.replays = &replays{engine: e, runs: map[string]*replayRun{}}
 	return e, nil
 }
 
@@ -155,6 +159,9 @@ func (e *Engine) runAll(ctx context.Context) {
 	generation.Go(func() { e.main.run(afterSources) })
 	for _, s := range e.sources {
 		sources.Go(func() { e.keep(ctx, "source:"+s.node.ID, s.run) })
+	}
+	if e.Generation == Live {
+		sources.Go(func() { e.keep(ctx, replaysLease, e.replays.run) })
 	}
 	<-ctx.Done()
 	sources.Wait()

@@ -7,9 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/lifecycle"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/spec"
+	"github.com/millrace/millrace/engine/stream"
 )
 
 // generation is one incarnation of a plan's stages and sinks: the live one, or one
@@ -18,11 +21,36 @@ import (
 type generation struct {
 	*Engine
 	name    string
+	spec    *spec.Pipeline // the file that the plan was made of
 	plan    *plan.Plan
+	replay  *replayRun // nil if it is none
+	stretch *stretch   // of a replay; nil: everything, from the journal's start
 	stages  []*stageRun
 	sinks   []*sinkRun
 	closers []func() error
 	say     func(what string) // tells people what is being waited for
+}
+
+// stretch is a replay's part of the journal, by lane, and how fast it may be read.
+type stretch struct {
+	after, until []event.Position
+	gate         *gate
+}
+
+// register gives a stage or sink its place in one of its streams.
+func (g *generation) register(ctx context.Context, id, name string, external bool) error {
+	if g.stretch != nil && name == stream.Journal {
+		return g.log.RegisterReaderAfter(ctx, g.reader(id), name, external, g.stretch.after)
+	}
+	return g.log.RegisterReader(ctx, g.reader(id), name, external)
+}
+
+// origin is where a sink begins that has no position of its own yet.
+func (g *generation) origin(name string, lane int) event.Position {
+	if g.stretch != nil && name == stream.Journal {
+		return g.stretch.after[lane]
+	}
+	return event.Position{Epoch: g.log.Epoch()}
 }
 
 // reader names the position that a stage or sink keeps in the log.

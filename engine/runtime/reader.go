@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/plan"
@@ -53,9 +55,9 @@ func (g *generation) readers(ctx context.Context, lease *stream.Lease, id string
 			if err != nil {
 				return nil, err
 			}
-			sub, err := stream.NewLaneSubscriber(stream.SubscriberConfig{
+			sub, err := g.subscriber(stream.SubscriberConfig{
 				Log: g.log, Lease: lease, Reader: g.reader(id), Stream: s, Lane: lane, Start: at,
-				MaxEvents: g.Pipeline.Unit.MaxEvents, MaxBytes: int(g.Pipeline.Unit.MaxBytes),
+				MaxEvents: g.spec.Unit.MaxEvents, MaxBytes: int(g.spec.Unit.MaxBytes),
 				Logger: g.Logger, OnStop: onStop,
 			})
 			if err != nil {
@@ -65,6 +67,17 @@ func (g *generation) readers(ctx context.Context, lease *stream.Lease, id string
 		}
 	}
 	return list, nil
+}
+
+// subscriber reads one lane; a replay reads its stretch of the journal through its
+// gate.
+func (g *generation) subscriber(cfg stream.SubscriberConfig) (message.Subscriber, error) {
+	if g.stretch == nil || cfg.Stream != stream.Journal {
+		return stream.NewLaneSubscriber(cfg)
+	}
+	cfg.Until = g.stretch.until[cfg.Lane]
+	sub, err := stream.NewLaneSubscriber(cfg)
+	return gated{sub, g.stretch.gate}, err
 }
 
 // startFunc returns the position after which a reader begins in one lane.

@@ -9,9 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace/millrace/engine/dlq"
 	"github.com/millrace/millrace/engine/lifecycle"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/replay"
 )
 
 // redriver drives dead letters again: for each failing node it runs, as long as
@@ -29,7 +31,8 @@ type redriver struct {
 // openRedrive goes on with what waited when the engine ended last.
 func (e *Engine) openRedrive(ctx context.Context) error {
 	e.redrive = &redriver{engine: e, ctx: ctx, nodes: map[string]bool{}}
-	e.dlq.set(deadLetters(e.log, e.redrive))
+	e.dlq.set(routed(dlq.Routes(e.log, e.redrive)))
+	e.replayed.set(routed(replay.Routes(e.replays)))
 	if e.Generation != Live {
 		return nil
 	}
@@ -157,7 +160,7 @@ func (r *redriver) generation(id string) (err error) {
 	if err := r.Prepare(r.ctx, id); err != nil {
 		return err
 	}
-	g := &generation{Engine: e, name: plan.Redriven, plan: small, say: func(what string) { r.held(id, errors.New(what)) }}
+	g := &generation{Engine: e, name: plan.Redriven, spec: e.Pipeline, plan: small, say: func(what string) { r.held(id, errors.New(what)) }}
 	defer func() { err = errors.Join(err, g.close()) }()
 	if err := errors.Join(g.openStages(r.ctx), g.openSinks(r.ctx)); err != nil {
 		return cause(r.ctx, err)

@@ -8,38 +8,48 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/millrace/millrace/engine/dlq"
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/expr"
 	"github.com/millrace/millrace/engine/httpapi"
 	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/page"
+	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/sink/chart"
-	"github.com/millrace/millrace/engine/stream"
 )
 
 // openLive opens the live hub of the plan's charts and runs it until background
 // ends.
 func (e *Engine) openLive(background context.Context, services *errgroup.Group) error {
-	charts := make([]live.Chart, 0, len(e.Plan.Charts))
-	for _, c := range e.Plan.Charts {
-		sink, err := chart.New(c.ID, *c.Spec.With.(*chart.Options), compileChart)
-		if err != nil {
-			return err
-		}
-		charts = append(charts, live.Chart{Sink: sink, Edges: c.Edges})
-	}
-	hub, err := live.New(live.Config{
-		Log: liveLog{e.log}, Charts: charts, Pipeline: e.Pipeline.Name, Version: e.Version, Embedded: e.embedded.any(),
-		Logger: e.Logger.With("part", "live"),
-	})
+	hub, err := e.hub(e.Plan.Charts)
 	if err != nil {
 		return err
 	}
-	e.live.set(hub)
+	e.live.set(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("replay") {
+			e.replays.serveLive(w, r)
+			return
+		}
+		hub.ServeHTTP(w, r)
+	}))
 	e.charts.set(http.HandlerFunc(hub.ServeCharts))
 	services.Go(func() error { return hub.Run(background) })
 	return nil
+}
+
+// hub returns a hub that draws charts; it must be run.
+func (e *Engine) hub(list []plan.Chart) (*live.Hub, error) {
+	charts := make([]live.Chart, 0, len(list))
+	for _, c := range list {
+		sink, err := chart.New(c.ID, *c.Spec.With.(*chart.Options), compileChart)
+		if err != nil {
+			return nil, err
+		}
+		charts = append(charts, live.Chart{Sink: sink, Edges: c.Edges})
+	}
+	return live.New(live.Config{
+		Log: liveLog{e.log}, Charts: charts, Pipeline: e.Pipeline.Name, Version: e.Version, Embedded: e.embedded.any(),
+		Logger: e.Logger.With("part", "live"),
+	})
 }
 
 func compileChart(source string) (chart.Getter, error) {
@@ -56,7 +66,7 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 	server, err := httpapi.New(httpapi.Config{
 		Listen: e.Listen, Version: e.Version, Ready: e.reasons, Metrics: e.recorder.Handler(),
 		Live: &e.live, Charts: &e.charts, Page: page.Files(), Logger: e.Logger.With("part", "http"),
-		Routes: map[string]http.Handler{"GET /api/v1/dlq": &e.dlq, "GET /api/v1/dlq/": &e.dlq, "POST /api/v1/dlq/": &e.dlq},
+		Routes: e.resources(),
 	})
 	if err != nil {
 		return err
@@ -72,13 +82,22 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 	return nil
 }
 
-// deadLetters serves the log's dead letters, which driver drives again.
-func deadLetters(log *stream.Log, driver dlq.Driver) http.Handler {
+// routed serves handlers by their patterns.
+func routed(routes map[string]http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	for pattern, handler := range dlq.Routes(log, driver) {
+	for pattern, handler := range routes {
 		mux.Handle(pattern, handler)
 	}
 	return mux
+}
+
+// resources are what the engine serves beside the page, by pattern.
+func (e *Engine) resources() map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /api/v1/dlq": &e.dlq, "GET /api/v1/dlq/": &e.dlq, "POST /api/v1/dlq/": &e.dlq,
+		"GET /api/v1/replays": &e.replayed, "POST /api/v1/replays": &e.replayed,
+		"GET /api/v1/replays/": &e.replayed, "POST /api/v1/replays/": &e.replayed, "DELETE /api/v1/replays/": &e.replayed,
+	}
 }
 
 // later is a handler that is there before what it serves. Until then it asks to

@@ -32,9 +32,12 @@ func (g *generation) openSinks(ctx context.Context) error {
 			return fmt.Errorf("sink %q: %w", s.ID, err)
 		}
 		g.closers = append(g.closers, run.sink.Close)
+		if g.replay != nil {
+			run.sink = g.replay.wrap(s.ID, run.sink)
+		}
 		_, positioned := run.sink.(node.Positioned)
 		for _, name := range streamsOf(s.Edges) {
-			if err := g.log.RegisterReader(ctx, g.reader(s.ID), name, positioned); err != nil {
+			if err := g.register(ctx, s.ID, name, positioned); err != nil {
 				return err
 			}
 		}
@@ -46,23 +49,31 @@ func (g *generation) openSinks(ctx context.Context) error {
 func (g *generation) buildSink(ctx context.Context, s plan.SinkRun) (node.Sink, error) {
 	switch opts := s.Spec.With.(type) {
 	case *sqlsink.Options:
-		return sqlsink.Open(ctx, sqlsink.Config{
-			DSN: g.dsn(opts.Connection), Pipeline: g.Pipeline.Name, Generation: g.name, Node: s.ID,
-			Streams: streamsOf(s.Edges), Options: *opts, Logger: g.Logger,
-		})
+		return sqlsink.Open(ctx, g.sqlConfig(s, opts))
 	case *stocksink.AMQPOptions:
-		conn := g.Pipeline.Connections[opts.Connection]
+		conn := g.spec.Connections[opts.Connection]
 		if conn.Embedded() {
 			return nil, node.AsFatal(fmt.Errorf("connection %q is embedded: embedded queues carry the built-in data only", opts.Connection))
 		}
 		return stocksink.AMQP(stocksink.AMQPConfig{
-			AMQPOptions: *opts, URLs: []string{conn.Address().Reveal()}, Name: g.Pipeline.Name + "." + s.ID, Log: g.Logger,
+			AMQPOptions: *opts, URLs: []string{conn.Address().Reveal()}, Name: g.spec.Name + "." + s.ID, Log: g.Logger,
 		})
 	case *stocksink.RedisOptions:
-		return stocksink.RedisStream(stocksink.RedisConfig{RedisOptions: *opts, URL: g.address(opts.Connection), Log: g.Logger})
+		return stocksink.RedisStream(stocksink.RedisConfig{RedisOptions: *opts, URL: g.address(g.spec, opts.Connection), Log: g.Logger})
 	default:
 		return nil, fmt.Errorf("no sink is built for options of type %T", opts)
 	}
+}
+
+func (g *generation) sqlConfig(s plan.SinkRun, opts *sqlsink.Options) sqlsink.Config {
+	cfg := sqlsink.Config{
+		DSN: g.dsn(g.spec, opts.Connection), Pipeline: g.spec.Name, Generation: g.name, Node: s.ID,
+		Streams: streamsOf(s.Edges), Options: *opts, Logger: g.Logger,
+	}
+	if g.replay != nil {
+		cfg = g.replay.sqlConfig(cfg)
+	}
+	return cfg
 }
 
 // run reads and writes under lease until ctx ends.
@@ -75,7 +86,7 @@ func (s *sinkRun) run(ctx context.Context, lease *stream.Lease) error {
 		return err
 	}
 	err = stage.RunSink(ctx, stage.SinkConfig{
-		Config: stage.Config{ID: s.plan.ID, Generation: g.name, Readers: readers, Observer: g.recorder, Logger: g.Logger},
+		Config: stage.Config{ID: s.plan.ID, Generation: g.name, Readers: readers, Observer: g.observer(), Logger: g.Logger},
 		Sink:   s.sink, Edges: s.plan.Edges, Letters: leased{g.log, lease}, Retry: policyOf(s.plan.Spec.Retry),
 	})
 	return cause(ctx, err)
@@ -96,7 +107,7 @@ func (s *sinkRun) start(lease *stream.Lease) startFunc {
 		}
 		// A sink that has lost its position is filled again from the oldest event that
 		// the log still has, never from where the lost one stood.
-		own, err := positioned.Position(ctx, name, lane, event.Position{Epoch: s.gen.log.Epoch()})
+		own, err := positioned.Position(ctx, name, lane, s.gen.origin(name, lane))
 		if err != nil || own == at {
 			return own, err
 		}

@@ -45,7 +45,7 @@ func (r *sourceRun) open() (err error) {
 	case *stock.RedisOptions:
 		identity = opts.Identity
 		r.source, err = stock.RedisStream(stock.RedisConfig{
-			RedisOptions: *opts, URL: r.engine.address(opts.Connection), Name: r.name(), Log: r.engine.Logger,
+			RedisOptions: *opts, URL: r.engine.address(r.engine.Pipeline, opts.Connection), Name: r.name(), Log: r.engine.Logger,
 		})
 	default:
 		err = fmt.Errorf("no source is built for options of type %T", opts)
@@ -91,9 +91,9 @@ func (r *sourceRun) openAMQP(opts *amqp.Options) (node.Source, error) {
 	return amqp.New(cfg)
 }
 
-// address returns the URL of a connection; the embedded log's if it is embedded.
-func (e *Engine) address(connection string) string {
-	if c := e.Pipeline.Connections[connection]; !c.Embedded() {
+// address returns the URL of a connection of p; the embedded log's if it is embedded.
+func (e *Engine) address(p *spec.Pipeline, connection string) string {
+	if c := p.Connections[connection]; !c.Embedded() {
 		return c.Address().Reveal()
 	}
 	return e.logURL()

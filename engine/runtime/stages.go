@@ -37,7 +37,7 @@ func (g *generation) openStages(ctx context.Context) error {
 			run.nodes = append(run.nodes, built)
 		}
 		for _, name := range s.Inputs {
-			if err := g.log.RegisterReader(ctx, g.reader(s.ID), name, false); err != nil {
+			if err := g.register(ctx, s.ID, name, false); err != nil {
 				return err
 			}
 		}
@@ -58,7 +58,7 @@ func (g *generation) chainNode(ctx context.Context, n plan.StageNode, lanes int)
 	}
 	var err error
 	if n.Spec.Plugin != "" {
-		plugin, err := g.host.Start(ctx, pluginhost.NodeConfig{Node: n.ID, Pipeline: g.Pipeline.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: lanes})
+		plugin, err := g.host.Start(ctx, pluginhost.NodeConfig{Node: n.ID, Pipeline: g.spec.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: lanes})
 		if errors.Is(err, pluginhost.ErrNotFound) {
 			err = fmt.Errorf("%w (a relative plugins.dir begins at the working directory; it is built where the source, plugins/NAME, and Go are)", err)
 		}
@@ -98,7 +98,7 @@ func (s *stageRun) run(ctx context.Context, lease *stream.Lease) error {
 		return err
 	}
 	err = stage.RunTransforms(ctx, stage.TransformConfig{
-		Config: stage.Config{ID: s.plan.ID, Generation: g.name, Readers: readers, Observer: g.recorder, Logger: g.Logger},
+		Config: stage.Config{ID: s.plan.ID, Generation: g.name, Readers: readers, Observer: g.observer(), Logger: g.Logger},
 		Nodes:  s.nodes, Lanes: g.plan.Lanes, Compression: g.compression(), States: leased{g.log, lease},
 	})
 	return cause(ctx, err)

@@ -47,6 +47,10 @@ type NodeType struct {
 	// not.
 	Expressions []string
 
+	// Idempotent says of a sink that it knows an event which it has stored: a live
+	// replay fills such sinks, and leaves the others out unless they are named.
+	Idempotent bool
+
 	// Connection is the kind of connection that `connection:` must name: "amqp",
 	// "redis", "sql", or "" for none.
 	Connection string

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,6 +22,7 @@ type laneFacts struct {
 	head, floor int64  // frame numbers
 	accepted    int64  // holes up to here were accepted by people
 	length      int64  // entries in the stream
+	dropped     bool   // of another generation, whose end another engine has seen
 	events      int64  // ever appended
 }
 
@@ -33,10 +35,13 @@ func (l *Log) checkLanes(ctx context.Context) (*facts, error) {
 		return nil, err
 	}
 	for i := range f.lanes {
-		if err := f.lanes[i].check(); err != nil {
+		if f.lanes[i].dropped {
+			l.forgetLanes(f.lanes[i].ln.stream)
+		} else if err := f.lanes[i].check(); err != nil {
 			return nil, l.failAsTorn(err)
 		}
 	}
+	f.lanes = slices.DeleteFunc(f.lanes, func(lf laneFacts) bool { return lf.dropped })
 	return f, f.checkPositions(l)
 }
 
@@ -72,13 +77,14 @@ func (l *Log) failAsTorn(err error) error {
 func (l *Log) facts(ctx context.Context) (*facts, error) {
 	lanes := l.allLanes()
 	f := &facts{lanes: make([]laneFacts, len(lanes)), positions: map[string]string{}}
-	keys := append(make([]string, 0, 1+2*len(lanes)), l.keys.positions)
+	keys := append(make([]string, 0, 2+2*len(lanes)), l.keys.positions, l.keys.streams)
+	names := make([]any, len(lanes))
 	for i, ln := range lanes {
 		name := strings.TrimPrefix(positionField("", ln.stream, ln.number), "|")
 		f.lanes[i] = laneFacts{ln: ln, name: name, known: ln.known.Load()}
-		keys = append(keys, ln.key, ln.info)
+		keys, names[i] = append(keys, ln.key, ln.info), ln.stream
 	}
-	reply, err := factsScript.Run(ctx, l.rdb, keys).Slice()
+	reply, err := factsScript.Run(ctx, l.rdb, keys, names...).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("look at %d lanes: %w", len(lanes), l.awayOrFatal(err))
 	}
@@ -91,6 +97,7 @@ func (l *Log) facts(ctx context.Context) (*facts, error) {
 		v, lf := nested(reply, 1+i), &f.lanes[i]
 		lf.head, lf.floor = entryNumber(elem(v, 0)), entryNumber(elem(v, 1))
 		lf.accepted, lf.events, lf.length = asInt(elem(v, 2)), asInt(elem(v, 3)), asInt(elem(v, 4))
+		lf.dropped = asInt(elem(v, 5)) == 0 && ofGeneration(lf.ln.stream)
 	}
 	return f, nil
 }

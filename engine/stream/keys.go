@@ -36,7 +36,7 @@ func parseTopic(topic string) (stream string, lane int, err error) {
 type keys struct {
 	prefix string
 	meta, owners, positions, readers, streams, usage,
-	dead, deadIndex, buckets, none string
+	dead, deadIndex, buckets, none, replays string
 }
 
 func newKeys(pipeline string) keys {
@@ -44,7 +44,7 @@ func newKeys(pipeline string) keys {
 	return keys{
 		prefix: p, meta: p + "meta", owners: p + "owners", positions: p + "positions", readers: p + "readers",
 		streams: p + "streams", usage: p + "usage", dead: p + "dead", deadIndex: p + "deadindex",
-		buckets: p + "buckets", none: p + "none",
+		buckets: p + "buckets", none: p + "none", replays: p + "replays",
 	}
 }
 

@@ -26,9 +26,20 @@ const maxCount = 1024
 
 func (r *laneReader) next(ctx context.Context) ([]item, error) {
 	l, ln := r.sub.cfg.Log, r.sub.ln
+	if r.atEnd() {
+		<-ctx.Done()
+		return nil, nil
+	}
 	entries, err := l.read(ctx, r.client, ln, r.last, r.count, blockTime)
-	if err != nil || len(entries) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	if entries = r.upToEnd(entries); len(entries) == 0 { // the end itself is gone
+		<-ctx.Done()
+		return nil, nil
 	}
 	items := make([]item, len(entries))
 	events, bytes := 0, 0
@@ -44,6 +55,24 @@ func (r *laneReader) next(ctx context.Context) ([]item, error) {
 	ln.saw(r.last.Seq)
 	r.adapt(len(entries), events, bytes)
 	return items, nil
+}
+
+// atEnd reports whether the last entry that is wanted has been read.
+func (r *laneReader) atEnd() bool {
+	until := r.sub.cfg.Until
+	return !until.IsZero() && r.last.Seq >= until.Seq
+}
+
+func (r *laneReader) upToEnd(entries []entry) []entry {
+	until := r.sub.cfg.Until
+	if until.IsZero() {
+		return entries
+	}
+	n := len(entries)
+	for n > 0 && entries[n-1].at.Seq > until.Seq {
+		n--
+	}
+	return entries[:n]
 }
 
 // adapt chooses how many entries to read next: about a unit of them.

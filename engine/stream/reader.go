@@ -13,6 +13,19 @@ import (
 // that it has not passed is trimmed, until [Log.ForgetReader]. external says that
 // the reader keeps its true position elsewhere (see [Log.Align]).
 func (l *Log) RegisterReader(ctx context.Context, reader, stream string, external bool) error {
+	return l.register(ctx, reader, stream, external, nil)
+}
+
+// RegisterReaderAfter is [Log.RegisterReader] for a reader that begins behind given
+// entries, one for each lane; where these are trimmed, at the start of what is there.
+func (l *Log) RegisterReaderAfter(ctx context.Context, reader, stream string, external bool, after []event.Position) error {
+	if len(after) != l.laneCount {
+		return fatalf("reader %q: %d places for %d lanes", reader, len(after), l.laneCount)
+	}
+	return l.register(ctx, reader, stream, external, after)
+}
+
+func (l *Log) register(ctx context.Context, reader, stream string, external bool, after []event.Position) error {
 	if !isName(reader) {
 		return fatalf("reader %q: not a name", reader)
 	}
@@ -28,7 +41,11 @@ func (l *Log) RegisterReader(ctx context.Context, reader, stream string, externa
 			return err
 		}
 		keys = append(keys, ln.info)
-		args = append(args, positionField(reader, stream, i))
+		start := ""
+		if after != nil {
+			start = entryID(after[i])
+		}
+		args = append(args, positionField(reader, stream, i), start)
 	}
 	word, _, err := l.call(ctx, registerScript, keys, args)
 	if err == nil && word != "ok" {

@@ -41,6 +41,7 @@ var (
 	dropDeadScript    = script("dropdead")
 	redriveScript     = script("outputs", "redrive")
 	ensureScript      = script("ensure")
+	dropStreamsScript = script("dropstreams")
 	alignScript       = script("align")
 	registerScript    = script("register")
 	trimScript        = script("trim")

@@ -27,6 +27,7 @@ type SubscriberConfig struct {
 	MaxEvents int            // most events of a unit, unless one frame has more; default 1000
 	MaxBytes  int            // most bytes of frames of a unit, likewise; default 4 MiB
 	Start     event.Position // entry to read behind; zero: the reader's position in the log
+	Until     event.Position // last entry to hand out; zero: there is no last one
 	Drain     time.Duration  // how long a unit in flight may still be handled after the end; default 10 s
 
 	Logger *slog.Logger // default: discards

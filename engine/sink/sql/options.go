@@ -24,6 +24,7 @@ var Type = spec.NodeType{
 	Doc:        "Stores each record as one row of a MariaDB or SQLite table, exactly once per event id.",
 	NewConfig:  func() any { return &Options{MaxRowsPerInsert: defaultRows} },
 	Reads:      spec.Record,
+	Idempotent: true,
 	Connection: "sql",
 }
 
