@@ -157,6 +157,8 @@ func (r *replay) refuse(d *stream.StoredDeadLetter) string {
 		return "the entry could not be read at all: it is no event"
 	case d.Generation != live && d.Generation != plan.Redriven:
 		return fmt.Sprintf("it belongs to the replay %q", d.Generation)
+	case d.Node == d.Event.Source.Node:
+		return "its source has refused it: it must be published anew"
 	case !r.driver.Knows(d.Node):
 		return fmt.Sprintf("the pipeline has no node %q", d.Node)
 	case d.Cut != nil && !r.opts.FromSource:

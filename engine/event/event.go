@@ -137,6 +137,9 @@ type Header struct {
 	Value Value
 }
 
+// Size estimates the bytes that h holds in memory.
+func (h Header) Size() int { return len(h.Name) + h.Value.size() }
+
 // Source says where the root message came from.
 type Source struct {
 	Node        string // id of the source node
@@ -164,7 +167,7 @@ func (e *Event) Derive(node string, ordinal int, eventMillis int64) *Event {
 func (e *Event) Size() int {
 	n := 160 + len(e.RootID) + len(e.Key) + len(e.Payload)
 	for _, h := range e.Headers {
-		n += len(h.Name) + h.Value.size()
+		n += h.Size()
 	}
 	if e.Record != nil {
 		for _, f := range e.Record.Fields {

@@ -60,8 +60,40 @@ type Config struct {
 	Compression event.Compression
 	FrameEvents int // most events of a frame; default 1024
 	FrameBytes  int // most bytes of a frame before compression; default 1 MiB
+	Limits      Limits
 	Observer    Observer
 	Logger      *slog.Logger
+}
+
+// Limits bound one message, in bytes; 0 is no limit. What is above them is a dead
+// letter, so that one monster neither stops its queue nor takes the log's room.
+type Limits struct {
+	Message, Headers, Identity, Key int
+}
+
+// refusal is why a message is a dead letter.
+type refusal struct {
+	code string
+	error
+}
+
+func above(code, what string, size, limit int) error {
+	if limit == 0 || size <= limit {
+		return nil
+	}
+	return refusal{code, fmt.Errorf("the message's %s has %d bytes, the limit is %d (limits: in the pipeline file)", what, size, limit)}
+}
+
+// message checks what a message is before anything looks into it.
+func (l Limits) message(m *node.Message) error {
+	if err := above("message_too_large", "body", len(m.Body), l.Message); err != nil {
+		return err
+	}
+	headers := 0
+	for i := range m.Headers {
+		headers += m.Headers[i].Size()
+	}
+	return above("headers_too_large", "headers", headers, l.Headers)
 }
 
 // Ingest runs one source. Create it with [New].
@@ -185,7 +217,7 @@ func (in *Ingest) dispatch(ctx context.Context, messages []node.Message, lanes [
 	unidentified := 0
 	for i := range messages {
 		m := &messages[i]
-		id, ok, err := in.Identify(m)
+		identity, ok, err := in.root(&events[i], m, now)
 		if err != nil {
 			if err := in.malformed(ctx, m, now, err); err != nil {
 				return err
@@ -193,15 +225,7 @@ func (in *Ingest) dispatch(ctx context.Context, messages []node.Message, lanes [
 			continue
 		}
 		if !ok {
-			id = fmt.Sprintf("~%d-%d", in.Incarnation, m.Seq)
 			unidentified++
-		}
-		identity := in.fill(&events[i], m, id, now)
-		if events[i].Key, err = in.key(m, &events[i]); err != nil {
-			if err := in.malformed(ctx, m, now, err); err != nil {
-				return err
-			}
-			continue
 		}
 		part := &parts[stream.LaneOf(events[i].Key, len(lanes))]
 		part.add(&events[i], identity, ok)
@@ -210,6 +234,29 @@ func (in *Ingest) dispatch(ctx context.Context, messages []node.Message, lanes [
 		in.Observer.Unidentified(in.Node, unidentified)
 	}
 	return hand(ctx, parts, lanes, acks.open(messages[len(messages)-1].Seq, parts), acks)
+}
+
+// root makes ev the source event of m and returns m's identity, and whether it has
+// one of its own. An error means that m is a dead letter.
+func (in *Ingest) root(ev *event.Event, m *node.Message, now int64) (identity event.Identity, ok bool, err error) {
+	if err := in.Limits.message(m); err != nil {
+		return identity, false, err
+	}
+	id, ok, err := in.Identify(m)
+	if err == nil {
+		err = above("identity_too_long", "identity", len(id), in.Limits.Identity)
+	}
+	if err != nil {
+		return identity, false, err
+	}
+	if !ok {
+		id = fmt.Sprintf("~%d-%d", in.Incarnation, m.Seq)
+	}
+	identity = in.fill(ev, m, id, now)
+	if ev.Key, err = in.key(m, ev); err == nil {
+		err = above("key_too_long", "key", len(ev.Key), in.Limits.Key)
+	}
+	return identity, ok, err
 }
 
 // hand passes the parts of one batch to their lanes.
@@ -258,8 +305,12 @@ func (in *Ingest) key(m *node.Message, ev *event.Event) (string, error) {
 func (in *Ingest) malformed(ctx context.Context, m *node.Message, now int64, cause error) error {
 	var ev event.Event
 	in.fill(&ev, m, fmt.Sprintf("~%d-%d", in.Incarnation, m.Seq), now)
+	code := "malformed"
+	if r, ok := errors.AsType[refusal](cause); ok {
+		code = r.code
+	}
 	letter := stream.DeadLetter{
-		Event: &ev, Node: in.Node, Generation: "live", Record: -1, Class: node.Rejected, Code: "malformed", Text: cause.Error(),
+		Event: &ev, Node: in.Node, Generation: "live", Record: -1, Class: node.Rejected, Code: code, Text: cause.Error(),
 		Attempt: 1, TimeMs: now, Stream: stream.Journal,
 	}
 	in.Observer.DeadLettered(in.Node, node.Rejected, 1)

@@ -86,6 +86,8 @@ var (
 	logHoursLeft    = heading{"log_hours_left", "Hours until the log is full at the present rate.", "gauge"}
 	deadLetters     = heading{"dead_letter_stream_events", "Dead letters kept.", "gauge"}
 	deadLetterBytes = heading{"dead_letter_stream_bytes", "Bytes of dead letters kept.", "gauge"}
+	deadLetterAlarm = heading{"dead_letter_stream_alarm", "1 if dead letters take more bytes than dead_letter_alarm.", "gauge"}
+	deadLettersCut  = heading{"dead_letters_cut_total", "Dead letters above 16 MiB, stored with the first 64 KiB of their content.", "counter"}
 	lagEvents       = heading{"lag_events", "Events between a reader and its lane's head.", "gauge"}
 	lagSeconds      = heading{"lag_seconds", "Age of the oldest entry that a reader has not passed.", "gauge"}
 )
@@ -100,6 +102,8 @@ func (s LogStats) writeTo(w io.Writer) {
 	single(logHoursLeft, s.HoursLeft)
 	single(deadLetters, float64(s.DeadLetters))
 	single(deadLetterBytes, float64(s.DeadLetterBytes))
+	single(deadLetterAlarm, map[bool]float64{true: 1}[s.DeadLetterAlarm])
+	single(deadLettersCut, float64(s.DeadLettersCut))
 	lagEvents.writeTo(w)
 	for _, r := range s.Readers {
 		lagEvents.gauge(w, float64(r.Events), r.labels())

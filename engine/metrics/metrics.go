@@ -173,6 +173,8 @@ type LogStats struct {
 	HoursLeft       float64 // at the present rate; +Inf if it does not grow
 	DeadLetters     int64
 	DeadLetterBytes int64
+	DeadLetterAlarm bool  // they take more than the pipeline's file allows without a word
+	DeadLettersCut  int64 // stored by this process with a part of their content
 	Readers         []ReaderLag
 }
 

@@ -57,6 +57,7 @@ func LogConfig(p *spec.Pipeline, engineID string, logger *slog.Logger) stream.Co
 	return stream.Config{
 		URL: p.LogAddress().Reveal(), Pipeline: p.Name, EngineID: engineID, Lanes: p.Lanes, Strict: p.Durability == spec.Strict,
 		MaxBytes: int64(p.Log.MaxBytes), Retention: p.Log.Retention, RetentionBytes: int64(p.Log.RetentionBytes),
+		DeadRetention: p.Log.DeadRetention, DeadAlarm: int64(p.Log.DeadAlarm),
 		IdentityWindow: p.Log.IdentityWindow, Logger: logger.With("part", "log"),
 	}
 }
@@ -82,6 +83,7 @@ func (e *Engine) logStats() metrics.LogStats {
 	s := e.log.Stats()
 	out := metrics.LogStats{
 		Bytes: s.Bytes, MaxBytes: s.MaxBytes, HoursLeft: s.HoursLeft, DeadLetters: s.DeadLetters, DeadLetterBytes: s.DeadBytes,
+		DeadLetterAlarm: s.DeadAlarm, DeadLettersCut: s.DeadCut,
 	}
 	for _, r := range s.Readers {
 		out.Readers = append(out.Readers, metrics.ReaderLag{

@@ -105,7 +105,10 @@ func (r *sourceRun) run(ctx context.Context, lease *stream.Lease) error {
 	in, err := ingest.New(ingest.Config{
 		Pipeline: e.Pipeline.Name, Node: r.node.ID, Source: r.source, Log: leased{e.log, lease}, Lanes: e.Plan.Lanes,
 		Incarnation: e.log.Incarnation(), Identify: r.identify, Key: r.key, Compression: e.compression(),
-		Observer: e.recorder, Logger: e.Logger,
+		Observer: e.recorder, Logger: e.Logger, Limits: ingest.Limits{
+			Message: int(e.Pipeline.Limits.Message), Headers: int(e.Pipeline.Limits.Headers),
+			Identity: int(e.Pipeline.Limits.Identity), Key: int(e.Pipeline.Limits.Key),
+		},
 	})
 	if err != nil {
 		return err

@@ -99,7 +99,7 @@ func (s *stageRun) run(ctx context.Context, lease *stream.Lease) error {
 	}
 	err = stage.RunTransforms(ctx, stage.TransformConfig{
 		Config: stage.Config{ID: s.plan.ID, Generation: g.name, Readers: readers, Observer: g.observer(), Logger: g.Logger},
-		Nodes:  s.nodes, Lanes: g.plan.Lanes, Compression: g.compression(), States: leased{g.log, lease},
+		Nodes:  s.nodes, Lanes: g.plan.Lanes, Compression: g.compression(), KeyLimit: int(g.spec.Limits.Key), States: leased{g.log, lease},
 	})
 	return cause(ctx, err)
 }

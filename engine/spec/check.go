@@ -49,7 +49,13 @@ func (c *checker) header() {
 	if name := c.p.Name; name != "" && !c.failed["name"] && !pipelineName.MatchString(name) {
 		c.wrongName("name", "-")
 	}
+	if c.p.Limits.Message > maxMessage {
+		c.problem(c.at("limits.message"), "out-of-range", "limits: { message: 16MiB }", "a message of %s does not fit into a frame, expected at most %s", c.p.Limits.Message, maxMessage)
+	}
 }
+
+// maxMessage is the largest limit of a message: a frame of the log holds twice as much.
+const maxMessage = Bytes(32 << 20)
 
 func (c *checker) wrongName(path, more string) {
 	hint := fmt.Sprintf("begin with a letter a-z, go on with a-z, 0-9, _%s, 63 characters at most", more)

@@ -13,7 +13,12 @@ const (
 	DefaultLanes          = 4
 	DefaultRetention      = 24 * time.Hour
 	DefaultRetentionBytes = Bytes(4 << 30)
+	DefaultDeadRetention  = 30 * 24 * time.Hour
+	DefaultDeadAlarm      = Bytes(64 << 20)
 	DefaultIdentityWindow = time.Hour
+	DefaultMessageLimit   = Bytes(16 << 20)
+	DefaultHeadersLimit   = Bytes(64 << 10)
+	DefaultNameLimit      = Bytes(4 << 10) // of identities and keys
 	DefaultUnitEvents     = 4096
 	DefaultUnitBytes      = Bytes(8 << 20)
 	DefaultPluginDir      = "plugins/bin"
@@ -34,8 +39,14 @@ func (p *Pipeline) defaults() {
 	fallback(&p.Lanes, DefaultLanes)
 	fallback(&p.Log.Retention, DefaultRetention)
 	fallback(&p.Log.RetentionBytes, DefaultRetentionBytes)
+	fallback(&p.Log.DeadRetention, DefaultDeadRetention)
+	fallback(&p.Log.DeadAlarm, DefaultDeadAlarm)
 	fallback(&p.Log.IdentityWindow, DefaultIdentityWindow)
 	fallback(&p.Log.Compression, "none")
+	fallback(&p.Limits.Message, DefaultMessageLimit)
+	fallback(&p.Limits.Headers, DefaultHeadersLimit)
+	fallback(&p.Limits.Identity, DefaultNameLimit)
+	fallback(&p.Limits.Key, DefaultNameLimit)
 	fallback(&p.Unit.MaxEvents, DefaultUnitEvents)
 	fallback(&p.Unit.MaxBytes, DefaultUnitBytes)
 	fallback(&p.Plugins.Dir, DefaultPluginDir)

@@ -17,6 +17,7 @@ type Pipeline struct {
 	Lanes       int                   `yaml:"lanes,omitempty" jsonschema:"minimum=1,maximum=256,default=4,description=ordered parts of each stream; fixed once the streams exist"`                    // default 4, 1..256
 	Durability  string                `yaml:"durability,omitempty" jsonschema:"enum=strict,enum=best_effort,description=strict (default with a real log): what is acknowledged survives a power cut"` // strict (default with real servers), best_effort
 	Log         Log                   `yaml:"log,omitempty" jsonschema:"description=the streams on Redis"`
+	Limits      Limits                `yaml:"limits,omitempty" jsonschema:"description=what a message may be; above them it is a dead letter"`
 	Unit        Unit                  `yaml:"unit,omitempty" jsonschema:"description=what a stage handles at once"`
 	Plugins     Plugins               `yaml:"plugins,omitempty" jsonschema:"description=where plugins are"`
 	Nodes       []Node                `yaml:"nodes" jsonschema:"required,minItems=1,description=sources\\, transforms\\, plugins and sinks"`
@@ -54,12 +55,23 @@ type SQLConnection struct {
 
 // Log configures the pipeline's streams on Redis.
 type Log struct {
-	Connection     string        `yaml:"connection,omitempty" jsonschema:"description=name of a redis connection; default: the only one"`                                 // default: the only redis connection
-	MaxBytes       Bytes         `yaml:"max_bytes,omitempty" jsonschema:"description=memory the streams may take; default 60 % of Redis' maxmemory"`                      // default 60 % of Redis' maxmemory
-	Retention      time.Duration `yaml:"retention,omitempty" jsonschema:"default=24h,description=how long the journal keeps what every reader has read"`                  // default 24h; unread is never trimmed
-	RetentionBytes Bytes         `yaml:"retention_bytes,omitempty" jsonschema:"default=4GiB,description=how much the journal keeps of what every reader has read"`        // default 4GiB
-	IdentityWindow time.Duration `yaml:"identity_window,omitempty" jsonschema:"default=1h,description=how long a message is remembered so that its repeat is recognised"` // default 1h
-	Compression    string        `yaml:"compression,omitempty" jsonschema:"enum=none,enum=zstd,default=none,description=of frames in the streams"`                        // none (default), zstd
+	Connection     string        `yaml:"connection,omitempty" jsonschema:"description=name of a redis connection; default: the only one"`                                        // default: the only redis connection
+	MaxBytes       Bytes         `yaml:"max_bytes,omitempty" jsonschema:"description=memory the streams may take; default 60 % of Redis' maxmemory"`                             // default 60 % of Redis' maxmemory
+	Retention      time.Duration `yaml:"retention,omitempty" jsonschema:"default=24h,description=how long the journal keeps what every reader has read"`                         // default 24h; unread is never trimmed
+	RetentionBytes Bytes         `yaml:"retention_bytes,omitempty" jsonschema:"default=4GiB,description=how much the journal keeps of what every reader has read"`               // default 4GiB
+	DeadRetention  time.Duration `yaml:"dead_letter_retention,omitempty" jsonschema:"default=720h,description=how long dead letters are kept that nobody drives again or drops"` // default 720h
+	DeadAlarm      Bytes         `yaml:"dead_letter_alarm,omitempty" jsonschema:"default=64MiB,description=size of all dead letters from which the log warns and a metric is 1"` // default 64MiB
+	IdentityWindow time.Duration `yaml:"identity_window,omitempty" jsonschema:"default=1h,description=how long a message is remembered so that its repeat is recognised"`        // default 1h
+	Compression    string        `yaml:"compression,omitempty" jsonschema:"enum=none,enum=zstd,default=none,description=of frames in the streams"`                               // none (default), zstd
+}
+
+// Limits bound what one message may bring in. What is above them is a dead letter
+// with a reason, of which at most the first 64 KiB are kept if it is large.
+type Limits struct {
+	Message  Bytes `yaml:"message,omitempty" jsonschema:"default=16MiB,description=largest body of a message\\, up to 32MiB"` // default 16MiB, up to 32MiB: a frame must hold it
+	Headers  Bytes `yaml:"headers,omitempty" jsonschema:"default=64KiB,description=most bytes of a message's headers"`        // default 64KiB
+	Identity Bytes `yaml:"identity,omitempty" jsonschema:"default=4KiB,description=longest identity of a message"`            // default 4KiB
+	Key      Bytes `yaml:"key,omitempty" jsonschema:"default=4KiB,description=longest partitioning key"`                      // default 4KiB
 }
 
 // Unit bounds what a stage handles at once.

@@ -39,6 +39,7 @@ type chain struct {
 	lanes       int
 	generation  string
 	compression event.Compression
+	keyLimit    int
 	states      *laneStates
 	observe     Observer
 	outputs     map[string][]*event.Event // by node id, of the unit at work
@@ -140,7 +141,7 @@ func (c *chain) process(ctx context.Context, n *ChainNode, u *node.Unit, in []*e
 	for i := range results {
 		r := &results[i]
 		if n.Key != nil {
-			rekey(n, r)
+			c.rekey(n, r)
 		}
 		out = append(out, r.Outputs...)
 		for _, reject := range r.Rejects {
@@ -154,21 +155,32 @@ func (c *chain) process(ctx context.Context, n *ChainNode, u *node.Unit, in []*e
 
 // rekey gives the outputs of n their new keys. One without a usable key becomes a
 // reject of its input: in a wrong lane it would lose its order.
-func rekey(n *ChainNode, r *node.Result) {
+func (c *chain) rekey(n *ChainNode, r *node.Result) {
 	kept, rejected := r.Outputs[:0], false
 	for _, ev := range r.Outputs {
-		key, err := n.Key.EvalString(ev)
-		if err == nil {
+		key, reject := c.keyOf(n, ev)
+		if reject == nil {
 			ev.Key = key // outputs are new events that nobody else has seen yet
 			kept = append(kept, ev)
 			continue
 		}
 		if !rejected {
-			r.Rejects = append(r.Rejects, node.Reject{Record: -1, Code: "no_key", Text: err.Error()})
+			r.Rejects = append(r.Rejects, *reject)
 		}
 		rejected = true
 	}
 	r.Outputs = kept
+}
+
+func (c *chain) keyOf(n *ChainNode, ev *event.Event) (string, *node.Reject) {
+	key, err := n.Key.EvalString(ev)
+	switch {
+	case err != nil:
+		return "", &node.Reject{Record: -1, Code: "no_key", Text: err.Error()}
+	case c.keyLimit > 0 && len(key) > c.keyLimit:
+		return "", &node.Reject{Record: -1, Code: "key_too_long", Text: fmt.Sprintf("the key has %d bytes, the limit is %d (limits: key: in the pipeline file)", len(key), c.keyLimit)}
+	}
+	return key, nil
 }
 
 func (c *chain) deadLetter(n *ChainNode, u *node.Unit, ev *event.Event, class node.Class, r node.Reject) stream.DeadLetter {

@@ -61,6 +61,7 @@ type TransformConfig struct {
 	Nodes       []ChainNode
 	Lanes       int // of the output streams
 	Compression event.Compression
+	KeyLimit    int // bytes of the longest key that a node may give; 0: no limit
 	States      StateLoader
 }
 
@@ -82,7 +83,7 @@ func RunTransforms(ctx context.Context, c TransformConfig) error {
 	}
 	return run(ctx, c.Config, func(work context.Context, number int, r Reader) (message.HandlerFunc, error) {
 		ch := &chain{
-			nodes: c.Nodes, number: number, lanes: c.Lanes, generation: c.Generation, compression: c.Compression, observe: c.Observer,
+			nodes: c.Nodes, number: number, lanes: c.Lanes, generation: c.Generation, compression: c.Compression, keyLimit: c.KeyLimit, observe: c.Observer,
 			states: newLaneStates(c.States, c.Generation), outputs: map[string][]*event.Event{},
 		}
 		l, err := newLane(work, ch, &retrier{

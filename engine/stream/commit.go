@@ -55,6 +55,7 @@ func (l *Log) Commit(ctx context.Context, le *Lease, c Commit) (Answer, error) {
 func (l *Log) committed(le *Lease, b *commitArgs, word string, rest []any) (Answer, error) {
 	switch word {
 	case "ok":
+		l.cuts.Add(int64(b.cut))
 		return OK, l.sawHeads(b.lanes, rest)
 	case "already":
 		return Already, nil
@@ -88,6 +89,7 @@ type commitArgs struct {
 	keys  []string
 	args  []any
 	lanes []*lane
+	cut   int // dead letters with a part of their content
 }
 
 func (l *Log) commitArgs(le *Lease, c *Commit) (commitArgs, error) {

@@ -24,6 +24,8 @@ type Config struct {
 	Retention      time.Duration // how long the journal keeps frames that all readers have passed; default 24 h
 	RetentionBytes int64         // how many bytes of such frames the journal keeps; default 4 GiB
 	Resume         time.Duration // how long other streams keep frames that all readers have passed; default 15 min
+	DeadRetention  time.Duration // how long dead letters are kept; default 30 days
+	DeadAlarm      int64         // bytes of dead letters from which they are a matter for people; default 64 MiB
 	IdentityWindow time.Duration // for how long at least an identity is remembered; default 1 h
 	LeaseTTL       time.Duration // after which others may take a silent engine's leases; default 5 s, at least 100 ms
 
@@ -37,6 +39,8 @@ func (c *Config) setDefaults() {
 	c.Retention = defaultTo(c.Retention, 24*time.Hour)
 	c.RetentionBytes = defaultTo(c.RetentionBytes, 4<<30)
 	c.Resume = defaultTo(c.Resume, 15*time.Minute)
+	c.DeadRetention = defaultTo(c.DeadRetention, 30*24*time.Hour)
+	c.DeadAlarm = defaultTo(c.DeadAlarm, 64<<20)
 	c.IdentityWindow = defaultTo(c.IdentityWindow, time.Hour)
 	c.LeaseTTL = defaultTo(c.LeaseTTL, 5*time.Second)
 	if c.Logger == nil {
@@ -70,6 +74,8 @@ func (c Config) Validate() error {
 	bad(c.Retention < 0, "retention: %s is negative", c.Retention)
 	bad(c.RetentionBytes < 0, "retention_bytes: %d is negative", c.RetentionBytes)
 	bad(c.Resume < 0, "resume: %s is negative", c.Resume)
+	bad(c.DeadRetention < 0, "dead_letter_retention: %s is negative", c.DeadRetention)
+	bad(c.DeadAlarm < 0, "dead_letter_alarm: %d is negative", c.DeadAlarm)
 	bad(c.IdentityWindow < 0, "identity_window: %s is negative", c.IdentityWindow)
 	bad(c.LeaseTTL < 0 || c.LeaseTTL > 0 && c.LeaseTTL < 100*time.Millisecond, "lease: %s is below 100ms", c.LeaseTTL)
 	return errors.Join(errs...)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -45,6 +46,7 @@ func (b *commitArgs) deadLetter(d *DeadLetter) error {
 		"plugin", d.Plugin, "attempt", d.Attempt, "time", d.TimeMs, "at", TopicOf(d.Stream, d.Lane) + " " + d.At.String(),
 	}
 	if cut != nil {
+		b.cut++
 		fields = append(fields, "length", cut.Length, "sha256", cut.SHA256)
 	}
 	b.args = append(append(b.args, d.index(), deadCost(frame, d.Text), len(fields)), fields...)
@@ -57,9 +59,11 @@ func (d *DeadLetter) content() ([]byte, *Cut, error) {
 		kept, cut := cutContent(d.Raw, maxDeadEvent)
 		return kept, cut, nil
 	}
-	frame, err := frameOf(d.Event)
-	if err != nil || len(frame) <= maxDeadEvent {
-		return frame, d.Cut, err
+	if d.Event.Size() <= maxDeadEvent {
+		frame, err := frameOf(d.Event)
+		if err != nil || len(frame) <= maxDeadEvent {
+			return frame, d.Cut, err
+		}
 	}
 	small, all := *d.Event, d.Event.Payload
 	if r := d.Event.Record; r != nil {
@@ -69,10 +73,11 @@ func (d *DeadLetter) content() ([]byte, *Cut, error) {
 	}
 	kept, cut := cutContent(all, keptContent)
 	if cut == nil { // what is large is not the content
-		return frame, d.Cut, nil
+		frame, err := frameOf(d.Event)
+		return frame, d.Cut, err
 	}
 	small.Payload, small.Record = kept, nil
-	frame, err = frameOf(&small)
+	frame, err := frameOf(&small)
 	return frame, cut, err
 }
 
@@ -117,6 +122,7 @@ func (l *Log) StoreDeadLetters(ctx context.Context, le *Lease, letters []DeadLet
 	if err != nil {
 		return fmt.Errorf("store %d dead letters: %w", len(letters), err)
 	}
+	l.cuts.Add(int64(b.cut))
 	return nil
 }
 
@@ -137,6 +143,27 @@ func (l *Log) DeadLetter(ctx context.Context, id string) (letter StoredDeadLette
 		return letter, false, nil
 	}
 	return storedDeadLetter(&entries[0]), true, nil
+}
+
+// expireAtOnce bounds how many dead letters are dropped for their age at a time.
+const expireAtOnce = 200
+
+// expireDead drops the oldest dead letters if they are older than is kept.
+func (l *Log) expireDead(ctx context.Context) error {
+	before := strconv.FormatInt(time.Now().Add(-l.cfg.DeadRetention).UnixMilli(), 10)
+	entries, err := l.rdb.XRangeN(ctx, l.keys.dead, "-", before, expireAtOnce).Result()
+	if err != nil {
+		return fmt.Errorf("look for old dead letters: %w", l.awayOrFatal(err))
+	}
+	letters := make([]StoredDeadLetter, len(entries))
+	for i := range entries {
+		letters[i] = storedDeadLetter(&entries[i])
+	}
+	n, err := l.DropDeadLetters(ctx, letters)
+	if n > 0 {
+		l.logger.Warn("dead letters dropped, they are older than dead_letter_retention", "letters", n, "retention", l.cfg.DeadRetention)
+	}
+	return err
 }
 
 // LastDeadLetter names the newest dead letter, "" if there is none.

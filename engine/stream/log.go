@@ -52,6 +52,7 @@ type Log struct {
 	fatal    atomic.Pointer[error]
 	closed   atomic.Bool
 	stats    atomic.Pointer[Stats]
+	cuts     atomic.Int64 // dead letters stored with a part of their content
 }
 
 // Open connects to Redis, waiting with backoff while it is away or loading until

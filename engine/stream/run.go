@@ -84,6 +84,9 @@ func (l *Log) tend(ctx context.Context) error {
 	if err := l.refreshStats(ctx, facts); err != nil {
 		return err
 	}
+	if err := l.expireDead(ctx); err != nil {
+		return err
+	}
 	return l.Trim(ctx)
 }
 

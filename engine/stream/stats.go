@@ -22,6 +22,8 @@ type Stats struct {
 	Readers     []ReaderStats // by stream, reader and lane
 	DeadLetters int64
 	DeadBytes   int64
+	DeadAlarm   bool  // they take more than [Config.DeadAlarm]
+	DeadCut     int64 // letters that this process has stored with a part of their content
 }
 
 // StreamStats is what one stream holds.
@@ -60,7 +62,11 @@ func (l *Log) refreshStats(ctx context.Context, f *facts) error {
 		return fmt.Errorf("read usage and readers: %w", l.awayOrFatal(err))
 	}
 	s := Stats{At: time.Now(), MaxBytes: l.maxBytes, DeadLetters: dead.Val(), Streams: map[string]StreamStats{}}
-	s.DeadBytes = asInt(usage.Val()[deadUsage])
+	s.DeadBytes, s.DeadCut = asInt(usage.Val()[deadUsage]), l.cuts.Load()
+	s.DeadAlarm = s.DeadBytes > l.cfg.DeadAlarm
+	if s.DeadAlarm && !l.Stats().DeadAlarm {
+		l.logger.Warn("dead letters take more than dead_letter_alarm: see engine dlq ls", "letters", s.DeadLetters, "bytes", s.DeadBytes)
+	}
 	for i := range f.lanes {
 		ln := f.lanes[i].ln
 		st := s.Streams[ln.stream]

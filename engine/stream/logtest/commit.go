@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
@@ -209,6 +210,33 @@ func dropsDeadLetters(t *testing.T, database Database) {
 	r.must(err)
 	if used := r.raw.HGet(ctx, "mr:{suite}:usage", "!dead").Val(); used != "0" {
 		t.Fatalf("no letters take %s bytes; want 0", used)
+	}
+}
+
+// expiresDeadLetters: what is older than the retention goes, nothing else does, and
+// too many of them are told of.
+func expiresDeadLetters(t *testing.T, database Database) {
+	ctx := t.Context()
+	keeps := start(t, database(t), func(c *stream.Config) { c.Retention, c.RetentionBytes, c.Resume = time.Nanosecond, 1, time.Nanosecond })
+	le := keeps.lease("sink:rows")
+	big := letter("big", 1)
+	big.Event.Payload = make([]byte, 65<<20) // more than a frame takes
+	keeps.must(keeps.StoreDeadLetters(ctx, le, []stream.DeadLetter{letter("old", 1), big}))
+	wait(t, "a count of what was cut", func() bool { s := keeps.Stats(); return s.DeadLetters == 2 && s.DeadCut == 1 })
+	if keeps.Stats().DeadAlarm {
+		t.Error("two small letters are an alarm")
+	}
+	drops := start(t, database(t), func(c *stream.Config) { c.DeadRetention, c.DeadAlarm = 2*time.Second, 100 })
+	le = drops.lease("sink:rows")
+	drops.must(drops.StoreDeadLetters(ctx, le, []stream.DeadLetter{letter("old", 1), letter("old", 2)}))
+	wait(t, "the alarm", func() bool { return drops.Stats().DeadAlarm })
+	wait(t, "the end of old letters", func() bool { s := drops.Stats(); return s.DeadLetters == 0 && s.DeadBytes == 0 && !s.DeadAlarm })
+	if left, err := keeps.DeadLetters(ctx, "", 10); len(left) != 2 || err != nil {
+		t.Errorf("%d letters, %v; want both: their retention is not the journal's", len(left), err)
+	}
+	drops.must(drops.StoreDeadLetters(ctx, le, []stream.DeadLetter{letter("old", 1)}))
+	if again, err := drops.DeadLetters(ctx, "", 10); len(again) != 1 || err != nil {
+		t.Errorf("%d letters, %v; one that expired may come again", len(again), err)
 	}
 }
 

@@ -42,6 +42,7 @@ func Run(t *testing.T, database Database) {
 		{"dead letters are stored once", storesDeadLettersOnce},
 		{"a dead letter above 16 MiB is cut", cutsDeadLetters},
 		{"dropped dead letters are gone and may come again", dropsDeadLetters},
+		{"dead letters are kept for their own time", expiresDeadLetters},
 		{"a dead letter that is driven again is in one place", redrivesDeadLetters},
 		{"a reader begins behind the place that it is told", beginsWhereTold},
 		{"a reader ends at its last entry", endsAtUntil},
