@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -17,11 +18,13 @@ import (
 type server struct {
 	runID     string
 	role      string
+	master    string // host:port of a replica's master
 	version   string
 	settings  map[string]string // the persistence and memory settings
 	noInfo    bool              // INFO has no such section: the embedded Redis
 	noConfig  error             // why CONFIG GET was refused
 	hostBytes int64             // memory of the server's machine
+	usedBytes int64             // memory that the server holds
 }
 
 // ask reads what a durability proof needs, in one round trip.
@@ -47,7 +50,11 @@ func ask(ctx context.Context, c redis.Cmdable) (server, error) {
 	}
 	s.runID, s.version = infoField(general.Val(), "run_id"), infoField(general.Val(), "redis_version")
 	s.role = infoField(role.Val(), "role")
+	if host := infoField(role.Val(), "master_host"); host != "" {
+		s.master = net.JoinHostPort(host, infoField(role.Val(), "master_port"))
+	}
 	s.hostBytes, _ = strconv.ParseInt(infoField(memory.Val(), "total_system_memory"), 10, 64)
+	s.usedBytes, _ = strconv.ParseInt(infoField(memory.Val(), "used_memory"), 10, 64)
 	if s.noConfig = errors.Join(persistence.Err(), limits.Err()); s.noConfig != nil {
 		return s, notRefused(s.noConfig)
 	}

@@ -135,7 +135,7 @@ func (l *Log) open(ctx context.Context) error {
 // adopt takes over what the meta key says.
 func (l *Log) adopt(ctx context.Context, format, epoch, lanes string, incarnation int64) error {
 	if format != formatVersion {
-		return fatalf("log has format %q, this engine knows %q", format, formatVersion)
+		return fatalf("%w: it has %q, this engine knows %q", ErrFormat, format, formatVersion)
 	}
 	var err error
 	if l.epoch, err = strconv.ParseUint(epoch, 10, 64); err != nil {

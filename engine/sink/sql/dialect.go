@@ -30,6 +30,8 @@ type dialect interface {
 	// copyTable makes table as an empty copy of like, with its keys but without
 	// triggers, if there is no table of that name.
 	copyTable(ctx context.Context, db *gorm.DB, table, like string) error
+	// typeDDL returns a column's type as the database spells it.
+	typeDDL(t colType) string
 	// conflict returns the end of an INSERT that makes a row whose event id is
 	// stored already a no-op, or gives it the new values of the columns in
 	// overwrite. A row that collides in another key is refused in either case.
@@ -38,6 +40,15 @@ type dialect interface {
 	maxStatement(ctx context.Context, db *gorm.DB) (int, error)
 	// fault says what an error of the database means.
 	fault(err error) fault
+
+	// inspect prepares an examination: it returns how the database is opened without
+	// a change to it, nil if there is none yet.
+	inspect(c *Config, x *Examination) (opener, error)
+	// identify fills in what the database says of itself.
+	identify(ctx context.Context, db *gorm.DB, x *Examination) error
+	// rights fills in which of the statements this user may not run, and which of
+	// the tables to be created this user may not create.
+	rights(ctx context.Context, db *gorm.DB, statements []string, x *Examination) error
 
 	quote(name string) string
 	appendText(dst []byte, s string) []byte

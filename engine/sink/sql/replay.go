@@ -65,7 +65,7 @@ func (s *Sink) copyTable(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if problems := s.problems(found); len(problems) > 0 {
-		return false, node.AsFatal(fmt.Errorf("%w: %s; paused until it is mended", ErrDrift, strings.Join(problems, "; ")))
+		return false, node.AsFatal(fmt.Errorf("%w: %s; paused until it is mended", ErrDrift, drift(problems)))
 	}
 	s.cfg.Logger.Info("creating table", "sink", s.cfg.Node, "table", table, "like", like)
 	if err := s.dialect.copyTable(ctx, s.db, table, like); err != nil {

@@ -100,7 +100,7 @@ func (s *Sink) verify(ctx context.Context) error {
 		return s.classify(fmt.Errorf("describe table %s: %w", s.cfg.Options.Table, err))
 	}
 	if problems := s.problems(found); len(problems) > 0 {
-		return node.AsFatal(fmt.Errorf("%w: %s; paused until it is mended", ErrDrift, strings.Join(problems, "; ")))
+		return node.AsFatal(fmt.Errorf("%w: %s; paused until it is mended", ErrDrift, drift(problems)))
 	}
 	adopted, err := s.adopt(found)
 	if err != nil {
@@ -112,17 +112,35 @@ func (s *Sink) verify(ctx context.Context) error {
 	return nil
 }
 
-// problems lists all that keeps the table from taking rows.
-func (s *Sink) problems(found *tableInfo) []string {
-	if found == nil {
-		return []string{fmt.Sprintf("%s: no such table: create it, or set auto_create: true", s.cfg.Options.Table)}
+// Problem is one thing that keeps a table from taking rows.
+type Problem struct {
+	Found string // what is wrong, beginning with the table or the column
+	Mend  string // an SQL statement, or a line of the sink's options
+}
+
+// drift writes problems in one line.
+func drift(problems []Problem) string {
+	texts := make([]string, len(problems))
+	for i, p := range problems {
+		texts[i] = p.Found
 	}
-	out := found.keyProblems()
+	return strings.Join(texts, "; ")
+}
+
+// problems lists all that keeps the table from taking rows.
+func (s *Sink) problems(found *tableInfo) []Problem {
+	if found == nil {
+		return []Problem{{fmt.Sprintf("%s: no such table: create it, or set auto_create: true", s.cfg.Options.Table), s.mendMissing()}}
+	}
+	var out []Problem
 	if found.unfit != "" {
-		out = append(out, found.name+": "+found.unfit)
+		out = append(out, Problem{found.name + ": " + found.unfit, s.mendKind(found)})
+	}
+	for _, text := range found.keyProblems() {
+		out = append(out, Problem{text, s.mendKey(found)})
 	}
 	if id := found.column(IDColumn); id != nil && (id.typ.family != famBinary || id.typ.size < 16 || id.typ.fixed && id.typ.size != 16) {
-		out = append(out, fmt.Sprintf("%s.%s: expected binary(16), found %s", found.name, IDColumn, id.typ))
+		out = append(out, Problem{fmt.Sprintf("%s.%s: expected binary(16), found %s", found.name, IDColumn, id.typ), s.modify(IDColumn, "BINARY(16) NOT NULL")})
 	}
 	for _, c := range s.wanted(found) {
 		out = append(out, s.columnProblems(c, found)...)
@@ -153,26 +171,26 @@ func (s *Sink) wanted(found *tableInfo) []Column {
 	return all
 }
 
-func (s *Sink) columnProblems(c Column, found *tableInfo) []string {
+func (s *Sink) columnProblems(c Column, found *tableInfo) []Problem {
 	at := found.name + "." + c.Name
 	have := found.column(c.Name)
 	if have == nil {
-		return []string{fmt.Sprintf("%s: expected %s, found no such column: ALTER TABLE ... ADD COLUMN, or drop it from columns", at, defaultType(c))}
+		return []Problem{{fmt.Sprintf("%s: expected %s, found no such column: ALTER TABLE ... ADD COLUMN, or drop it from columns", at, defaultType(c)), s.addColumn(c)}}
 	}
-	var out []string
+	var out []Problem
 	want, known := s.expected(c)
 	switch {
 	case have.generated:
-		out = append(out, at+": is computed by the database and cannot be filled: drop it from columns")
+		out = append(out, Problem{at + ": is computed by the database and cannot be filled: drop it from columns", dropFromColumns(c)})
 	case have.typ.family == famOther:
-		out = append(out, fmt.Sprintf("%s: found type %s, which the sink cannot fill", at, have.typ))
+		out = append(out, Problem{fmt.Sprintf("%s: found type %s, which the sink cannot fill", at, have.typ), s.modify(c.Name, s.columnDDL(c))})
 	case known && !have.typ.takes(want):
-		out = append(out, fmt.Sprintf("%s: expected %s, found %s: ALTER TABLE ... MODIFY COLUMN, or change type", at, want, have.typ))
+		out = append(out, Problem{fmt.Sprintf("%s: expected %s, found %s: ALTER TABLE ... MODIFY COLUMN, or change type", at, want, have.typ), s.modify(c.Name, s.columnDDL(c))})
 	case !known && have.typ.family == famTime && have.typ.scale < 3:
-		out = append(out, fmt.Sprintf("%s: expected datetime(3), found %s, which cuts milliseconds: MODIFY COLUMN, or say so with type", at, have.typ))
+		out = append(out, Problem{fmt.Sprintf("%s: expected datetime(3), found %s, which cuts milliseconds: MODIFY COLUMN, or say so with type", at, have.typ), s.modify(c.Name, "DATETIME(3)"+nullDDL(have.nullable))})
 	}
 	if c.nullable() && c.Nullable != nil && !have.nullable {
-		out = append(out, fmt.Sprintf("%s: expected nullable, found NOT NULL", at))
+		out = append(out, Problem{fmt.Sprintf("%s: expected nullable, found NOT NULL", at), s.modify(c.Name, s.dialect.typeDDL(have.typ)+nullDDL(true))})
 	}
 	return out
 }
@@ -195,16 +213,16 @@ func (s *Sink) expected(c Column) (colType, bool) {
 }
 
 // unfilled lists the table's columns that need a value and get none.
-func (s *Sink) unfilled(found *tableInfo) []string {
+func (s *Sink) unfilled(found *tableInfo) []Problem {
 	filled := map[string]bool{IDColumn: true}
 	for _, c := range s.wanted(found) {
 		filled[foldName(c.Name)] = true
 	}
-	var out []string
+	var out []Problem
 	for _, have := range found.columns {
 		if !filled[foldName(have.name)] && !have.optional {
-			out = append(out, fmt.Sprintf("%s.%s: is NOT NULL without a default and not in columns: add it, or give it a default",
-				found.name, have.name))
+			out = append(out, Problem{fmt.Sprintf("%s.%s: is NOT NULL without a default and not in columns: add it, or give it a default",
+				found.name, have.name), s.modify(have.name, s.dialect.typeDDL(have.typ)+nullDDL(true))})
 		}
 	}
 	return out

@@ -53,7 +53,12 @@ func (d sqliteFile) open(_ context.Context, _ *Config) (*gorm.DB, *sql.DB, error
 	if d.path == "" || strings.ContainsAny(d.path, "?#%") {
 		return nil, nil, errBadDSN
 	}
-	pool, err := openSQLite(d.path + sqlitePragmas)
+	return d.openAs(sqlitePragmas)
+}
+
+// openAs opens the file with the given parameters.
+func (d sqliteFile) openAs(parameters string) (*gorm.DB, *sql.DB, error) {
+	pool, err := openSQLite(d.path + parameters)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,52 @@
+package pluginhost
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+)
+
+// Prospect is what a reference would be resolved to.
+type Prospect struct {
+	Name    string
+	Version string // of the binary; "" if none fits
+	Path    string // of the binary; "" if none fits
+	Source  string // folder of the source; "" if there is none
+	HasGo   bool   // a Go toolchain is there
+	Builds  bool   // [Host.Resolve] would build it from source first
+	// Versions are those that are there, fitting or not, the highest first.
+	Versions []string
+}
+
+// Examine says what ref would be resolved to, without building, opening or
+// starting anything. Its error is that of a reference that is wrong, or of a folder
+// that cannot be read.
+func (h *Host) Examine(ref string) (*Prospect, error) {
+	name, constraint, err := parseRef(ref)
+	if err != nil {
+		return nil, err
+	}
+	found, err := list(h.cfg.Dir, name)
+	if err != nil {
+		return nil, fmt.Errorf("plugin %q: %w", ref, err)
+	}
+	p := &Prospect{Name: name, Builds: h.stale(name, found)}
+	for _, c := range found {
+		p.Versions = append(p.Versions, c.version.Original())
+	}
+	if best := slices.IndexFunc(found, func(c candidate) bool { return constraint.Check(c.version) }); best >= 0 {
+		p.Version, p.Path = found[best].version.Original(), found[best].path
+	}
+	if dir := filepath.Join(h.cfg.SourceDir, name); hasSource(dir) {
+		p.Source = dir
+	}
+	_, err = exec.LookPath("go")
+	p.HasGo = err == nil
+	return p, nil
+}
+
+func hasSource(dir string) bool {
+	mains, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	return err == nil && len(mains) > 0
+}
