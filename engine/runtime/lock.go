@@ -22,15 +22,20 @@ func (e *Engine) lock() error {
 	return nil
 }
 
+// LockFolder is where lock files are: the folder for files of running programs, or
+// else the one for temporary files.
+func LockFolder() string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		return dir
+	}
+	return os.TempDir()
+}
+
 // lock refuses a second run of the same engine id on the same pipeline on this
 // machine by accident: the newer would take every lease from the older. The lock
 // goes with the process, also when it is killed.
 func lock(pipeline, engineID string) (unlock func() error, err error) {
-	dir := os.Getenv("XDG_RUNTIME_DIR")
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	path := filepath.Join(dir, fmt.Sprintf("millrace-%d-%s-%s.lock", os.Getuid(), pipeline, filepath.Base(engineID)))
+	path := filepath.Join(LockFolder(), fmt.Sprintf("millrace-%d-%s-%s.lock", os.Getuid(), pipeline, filepath.Base(engineID)))
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock file: %w", err)
