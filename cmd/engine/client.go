@@ -44,6 +44,15 @@ func (c *client) send(ctx context.Context, method, path string, body, into any) 
 }
 
 func (c *client) request(ctx context.Context, method, path string, query url.Values, content io.Reader) (io.ReadCloser, error) {
+	resp, err := c.open(ctx, method, path, query, content)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// open sends a request and returns a good answer, whose body the caller closes.
+func (c *client) open(ctx context.Context, method, path string, query url.Values, content io.Reader) (*http.Response, error) {
 	u, err := url.Parse(c.server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, configError(fmt.Errorf("--server %q is not of the form http://host:port", c.server))
@@ -60,7 +69,7 @@ func (c *client) request(ctx context.Context, method, path string, query url.Val
 		return nil, environmentError(fmt.Errorf("no engine answers at %s: %w (is it running? another one is named with --server)", c.server, err))
 	}
 	if resp.StatusCode == http.StatusOK {
-		return resp.Body, nil
+		return resp, nil
 	}
 	defer resp.Body.Close()
 	return nil, refusal(resp)
@@ -73,7 +82,11 @@ func refusal(resp *http.Response) error {
 	if json.Unmarshal(text, &body) != nil || body.Error == "" {
 		body.Error = strings.TrimSpace(string(text))
 	}
-	err := errors.New(body.Error)
+	lines := strings.Split(body.Error, "\n")
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	err := errors.New(strings.Join(lines, "\n"))
 	switch resp.StatusCode {
 	case http.StatusBadRequest:
 		return configError(err)

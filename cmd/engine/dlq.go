@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -113,21 +112,6 @@ func recordText(n int) string {
 		return "all"
 	}
 	return strconv.Itoa(n)
-}
-
-// oneLine makes any text fit into a row of a table.
-func oneLine(s string) string {
-	const most = 100 // characters
-	text := []rune(strings.Join(strings.Fields(s), " "))
-	if len(text) > most {
-		text = append(text[:most-1], '…')
-	}
-	for i, r := range text {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 { // no terminal is steered by a reason
-			text[i] = '�'
-		}
-	}
-	return string(text)
 }
 
 func newDLQShowCmd(c *client) *cobra.Command {

@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/millrace/millrace/engine/feed"
 )
@@ -23,7 +20,7 @@ type progress struct {
 
 func newProgress(out io.Writer) *progress {
 	p := &progress{out: out, every: 10 * time.Second}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if _, ok := terminal(out); ok {
 		p.bar, p.every = true, 200*time.Millisecond
 	}
 	return p

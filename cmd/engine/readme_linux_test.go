@@ -50,7 +50,7 @@ func TestEveryReadmeCommandIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := []string{"run", "test", "plan", "look", "dlq", "dlqreplay", "replay", "check", "doctor", "servers", "feed", "rows"}
+	run := []string{"run", "test", "plan", "look", "tap", "top", "dlq", "dlqreplay", "replay", "check", "doctor", "servers", "feed", "rows"}
 	for _, m := range regexp.MustCompile("(?m)(.*)\n```sh$").FindAllStringSubmatch(string(text), -1) {
 		name := strings.TrimSuffix(strings.TrimPrefix(m[1], "<!-- test: "), " -->")
 		if !slices.Contains(run, name) {
@@ -149,6 +149,7 @@ func TestFirstCommandTwice(t *testing.T) {
 		lookAsShown(t, blocks, addr)
 		deadLettersAsShown(t, blocks, addr)
 		replayAsShown(t, blocks, addr)
+		watchedAsShown(t, blocks, addr)
 		signalEngine(t, cmd, sig)
 		if err := cmd.Wait(); err != nil {
 			t.Fatalf("%s: %v; want exit code 0", command, err)
@@ -265,6 +266,19 @@ func replayAsShown(t *testing.T, blocks map[string]string, addr string) {
 	shape := regexp.MustCompile(`^trial: done, (\d+) of (\d+) events read\nrows: \d+ events, \d+ rows in readings__replay_trial\n  only here 0, only in the live table, of the same event times, \d+, different 0\n`)
 	if m := shape.FindStringSubmatch(out.String()); !ok || code != exitOK || m == nil || m[1] != m[2] || m[1] == "0" {
 		t.Errorf("replay: code %d, %s%s", code, out.String(), errs.String())
+	}
+}
+
+// watchedAsShown taps and watches the engine at addr with the README's commands.
+func watchedAsShown(t *testing.T, blocks map[string]string, addr string) {
+	t.Helper()
+	for name, want := range map[string]string{"tap": `"value":`, "top": "celsius      plugin "} {
+		line, ok := strings.CutPrefix(strings.TrimSpace(blocks["test "+name]), "go run ./cmd/engine ")
+		args := strings.Fields(strings.ReplaceAll(line, "'", ""))
+		code, out, errs := command(append(args, "--server", "http://"+addr)...)
+		if !ok || code != exitOK || !strings.Contains(out, want) {
+			t.Errorf("%s: code %d, %s%s; want %q", name, code, out, errs, want)
+		}
 	}
 }
 

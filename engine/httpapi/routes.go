@@ -28,6 +28,9 @@ func (s *Server) routes() *http.ServeMux {
 	for pattern, handler := range s.cfg.Routes {
 		mount(mux, pattern, handler)
 	}
+	for pattern, handler := range s.cfg.Streams {
+		mount(mux, pattern, s.endWithServer(handler))
+	}
 	if s.cfg.Page != nil {
 		mux.Handle("GET /", page(s.cfg.Page))
 	}

@@ -46,6 +46,8 @@ type Config struct {
 	Page    fs.FS        // index.html and assets/
 	// Routes are further patterns of [http.ServeMux], such as "POST /api/v1/replay".
 	Routes map[string]http.Handler
+	// Streams are such patterns too; their requests end when the server stops.
+	Streams map[string]http.Handler
 
 	Logger *slog.Logger // default: discards
 }

@@ -182,7 +182,17 @@ func stream(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestStopLetsStreamsSayBye(t *testing.T) {
-	s, err := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0", Live: http.HandlerFunc(stream)})
+	for path, cfg := range map[string]httpapi.Config{
+		"/api/v1/live":  {Live: http.HandlerFunc(stream)},
+		"/api/v1/tap/a": {Streams: map[string]http.Handler{"GET /api/v1/tap/{node}": http.HandlerFunc(stream)}},
+	} {
+		t.Run(path, func(t *testing.T) { stopLetsStreamSayBye(t, cfg, path) })
+	}
+}
+
+func stopLetsStreamSayBye(t *testing.T, cfg httpapi.Config, path string) {
+	cfg.Listen = "127.0.0.1:0"
+	s, err := httpapi.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +205,7 @@ func TestStopLetsStreamsSayBye(t *testing.T) {
 	go func() { done <- s.Run(ctx) }()
 	client := &http.Client{Timeout: time.Minute}
 	defer client.CloseIdleConnections()
-	answer, err := client.Get("http://" + addr.String() + "/api/v1/live")
+	answer, err := client.Get("http://" + addr.String() + path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,8 +78,8 @@ func (r *Recorder) writeTo(w io.Writer) {
 	} {
 		f.writeTo(w)
 	}
-	if stats := r.log.Load(); stats != nil {
-		(*stats)().writeTo(w)
+	if stats, ok := r.LogStats(); ok {
+		stats.writeTo(w)
 	}
 	vm.WriteProcessMetrics(w)
 	vm.WriteFDMetrics(w)
@@ -169,6 +169,7 @@ func (r *Recorder) Holds() []Hold {
 
 // LogStats is what the log knows of itself; see [Recorder.WatchLog].
 type LogStats struct {
+	At              time.Time // when it was taken; zero: never yet
 	Bytes, MaxBytes int64
 	HoursLeft       float64 // at the present rate; +Inf if it does not grow
 	DeadLetters     int64
@@ -190,3 +191,12 @@ type ReaderLag struct {
 // WatchLog serves the log's own figures, asked for at each scrape; stats must not
 // block.
 func (r *Recorder) WatchLog(stats func() LogStats) { r.log.Store(&stats) }
+
+// LogStats returns the log's own figures; ok is false before there is a log.
+func (r *Recorder) LogStats() (s LogStats, ok bool) {
+	stats := r.log.Load()
+	if stats == nil {
+		return LogStats{}, false
+	}
+	return (*stats)(), true
+}

@@ -53,6 +53,7 @@ type Engine struct {
 	live     later // the live hub
 	charts   later // its snapshots
 	dlq      later // the dead letters
+	taps     later // of what nodes hand on
 	host     *pluginhost.Host
 	recorder *metrics.Recorder
 	embedded *embeddedServers

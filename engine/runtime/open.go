@@ -82,7 +82,7 @@ func (e *Engine) openLog(ctx context.Context) error {
 func (e *Engine) logStats() metrics.LogStats {
 	s := e.log.Stats()
 	out := metrics.LogStats{
-		Bytes: s.Bytes, MaxBytes: s.MaxBytes, HoursLeft: s.HoursLeft, DeadLetters: s.DeadLetters, DeadLetterBytes: s.DeadBytes,
+		At: s.At, Bytes: s.Bytes, MaxBytes: s.MaxBytes, HoursLeft: s.HoursLeft, DeadLetters: s.DeadLetters, DeadLetterBytes: s.DeadBytes,
 		DeadLetterAlarm: s.DeadAlarm, DeadLettersCut: s.DeadCut,
 	}
 	for _, r := range s.Readers {

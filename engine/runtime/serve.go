@@ -15,15 +15,18 @@ import (
 	"github.com/millrace/millrace/engine/page"
 	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/sink/chart"
+	"github.com/millrace/millrace/engine/status"
+	"github.com/millrace/millrace/engine/tap"
 )
 
 // openLive opens the live hub of the plan's charts and runs it until background
-// ends.
+// ends, and opens the taps.
 func (e *Engine) openLive(background context.Context, services *errgroup.Group) error {
 	hub, err := e.hub(e.Plan.Charts)
 	if err != nil {
 		return err
 	}
+	e.taps.set(tap.New(tap.Config{Log: e.log, Plan: e.Plan, Logger: e.Logger.With("part", "tap")}))
 	e.live.set(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("replay") {
 			e.replays.serveLive(w, r)
@@ -66,7 +69,8 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 	server, err := httpapi.New(httpapi.Config{
 		Listen: e.Listen, Version: e.Version, Ready: e.reasons, Metrics: e.recorder.Handler(),
 		Live: &e.live, Charts: &e.charts, Page: page.Files(), Logger: e.Logger.With("part", "http"),
-		Routes: e.resources(),
+		Routes:  e.resources(),
+		Streams: map[string]http.Handler{"GET /api/v1/tap/{node}": &e.taps},
 	})
 	if err != nil {
 		return err
@@ -82,6 +86,13 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 	return nil
 }
 
+// status serves what the engine does, also while it is starting.
+func (e *Engine) status() http.Handler {
+	return status.Handler(status.Config{
+		Pipeline: e.Pipeline, Generation: e.Generation, Version: e.Version, Recorder: e.recorder, Reasons: e.reasons,
+	})
+}
+
 // routed serves handlers by their patterns.
 func routed(routes map[string]http.Handler) http.Handler {
 	mux := http.NewServeMux()
@@ -95,6 +106,7 @@ func routed(routes map[string]http.Handler) http.Handler {
 func (e *Engine) resources() map[string]http.Handler {
 	return map[string]http.Handler{
 		"GET /api/v1/dlq": &e.dlq, "GET /api/v1/dlq/": &e.dlq, "POST /api/v1/dlq/": &e.dlq,
+		"GET /api/v1/status":  e.status(),
 		"GET /api/v1/replays": &e.replayed, "POST /api/v1/replays": &e.replayed,
 		"GET /api/v1/replays/": &e.replayed, "POST /api/v1/replays/": &e.replayed, "DELETE /api/v1/replays/": &e.replayed,
 	}
