@@ -277,6 +277,11 @@ func (r *replays) statusOf(ctx context.Context, w replay.Wanted) (*replay.Status
 		}
 	}
 	at, err := newReplayRun(r.engine, w.Replay).progress(ctx)
+	if err != nil { // its places may just have been forgotten, because it is over
+		if now, wrong := replay.Get(ctx, r.engine.log, w.Name); wrong == nil && now.Over() {
+			return r.statusOf(ctx, now)
+		}
+	}
 	s.Read, s.Waiting = at.read, at.waiting
 	return s, err
 }
