@@ -273,6 +273,9 @@ func printReplayed(cmd *cobra.Command, s *replay.Status) error {
 	if s.Error != "" {
 		fmt.Fprintf(out, "  %s\n", strings.ReplaceAll(s.Error, "\n", "\n  "))
 	}
+	if s.Letters > 0 {
+		fmt.Fprintf(out, "  %d dead letters, see engine dlq ls --generation %s\n", s.Letters, s.Generation)
+	}
 	for _, r := range s.Results {
 		if err := printFacts(out, &r); err != nil {
 			return err

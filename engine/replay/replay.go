@@ -180,6 +180,7 @@ type Replay struct {
 	Error      string      `json:"error,omitempty"`
 	Cleared    bool        `json:"cleared"`           // it is over and has nothing left in the log
 	Results    []SinkFacts `json:"results,omitempty"` // by sink, once it is done
+	Letters    int         `json:"dead_letters"`      // that it made, once it is done; of mode none they are dropped
 }
 
 // SinkFacts is what became of one sink's events.

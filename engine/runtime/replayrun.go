@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/engine/dlq"
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/lifecycle"
 	"github.com/millrace/millrace/engine/live"
@@ -315,7 +316,11 @@ func (r *replayRun) journal(ctx context.Context, reader string) (read int64, don
 
 // results counts and compares what the sinks have got.
 func (r *replayRun) results(ctx context.Context, g *generation) error {
-	r.rec.Results = nil
+	letters, err := dlq.List(ctx, g.log, dlq.Filter{Generation: g.name}, "", 0)
+	if err != nil {
+		return err
+	}
+	r.rec.Results, r.rec.Letters = nil, letters.Total
 	for _, s := range g.sinks {
 		facts := replay.SinkFacts{Sink: s.plan.ID, Events: r.counts[s.plan.ID].Load()}
 		if sink, ok := inner(s.sink).(*sqlsink.Sink); ok && r.rec.Mode != replay.Live {
@@ -364,6 +369,11 @@ func (r *replayRun) forget(ctx context.Context) error {
 	if err := g.log.ForgetGeneration(ctx, r.rec.Generation, nodes); err != nil {
 		return err
 	}
+	if r.rec.Mode == replay.None {
+		if _, err := dlq.Drop(ctx, g.log, dlq.Filter{Generation: g.name}, false); err != nil {
+			return err
+		}
+	}
 	return r.eachTable(ctx, g, func(s *sqlsink.Sink) error {
 		if r.rec.Mode == replay.None {
 			return errors.Join(s.Forget(ctx), s.DropTable(ctx))
@@ -389,6 +399,10 @@ func (r *replayRun) eachTable(ctx context.Context, g *generation, do func(*sqlsi
 			continue
 		}
 		sink, err := sqlsink.Open(ctx, g.sqlConfig(s, opts))
+		if node.ClassOf(err) == node.Fatal { // then the replay could not fill it either
+			r.engine.Logger.Warn("cannot open a sink to clear up after the replay", "replay", r.rec.Name, "error", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}

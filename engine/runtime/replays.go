@@ -98,9 +98,10 @@ func (r *replays) Start(ctx context.Context, req replay.Request) (*replay.Status
 		}
 		rec.Stretch = append(rec.Stretch, replay.Lane{From: first, To: last})
 	}
+	// Kept first: whatever happens from here on, somebody knows that it is to be cleared up.
 	run := newReplayRun(r.engine, rec)
-	if err := errors.Join(run.pin(ctx), run.save(ctx)); err != nil {
-		return nil, errors.Join(err, r.engine.log.ForgetGeneration(ctx, rec.Generation, nil))
+	if err := errors.Join(run.save(ctx), run.pin(ctx)); err != nil {
+		return nil, err
 	}
 	return r.Status(ctx, req.Name)
 }
