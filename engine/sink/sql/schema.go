@@ -100,6 +100,7 @@ func (s *Sink) verify(ctx context.Context) error {
 		return s.classify(fmt.Errorf("describe table %s: %w", s.cfg.Options.Table, err))
 	}
 	if problems := s.problems(found); len(problems) > 0 {
+		s.drifts.Add(1)
 		return node.AsFatal(fmt.Errorf("%w: %s; paused until it is mended", ErrDrift, drift(problems)))
 	}
 	adopted, err := s.adopt(found)

@@ -127,8 +127,6 @@ func TestDriftAtRunTime(t *testing.T) {
 	})
 }
 
-// TestOtherUniqueKeys: a row that collides in a key of the user's own is a dead
-// letter, not a silent no-op; a repeated event id still is none.
 // TestMendedTableTakesTheRow: a row that the sink refuses by what it knows of the
 // table makes it look again, though not for every row, and a table that was mended
 // meanwhile takes the unit.
@@ -153,6 +151,30 @@ func TestMendedTableTakesTheRow(t *testing.T) {
 	}
 }
 
+// TestMendedTableTakesWhatItRefused: two lanes meet a column that was narrowed; one
+// finds that out and the table is mended before the other has looked.
+func TestMendedTableTakesWhatItRefused(t *testing.T) {
+	st := mariadbStore(t)
+	s := st.readings(t)
+	u, other := unitOf(begin(t, s, 0), 0, 5), unitOf(begin(t, s, 1), 100, 5)
+	other.Lane = 1
+	st.exec(t, "ALTER TABLE readings MODIFY device VARCHAR(3)")
+	var once sync.Once
+	watch(s, &steps{rolledBack: func() {
+		once.Do(func() {
+			st.wantDrift(t, s.Write(t.Context(), other), "readings.device")
+			st.exec(t, "ALTER TABLE readings MODIFY device VARCHAR(191)")
+		})
+	}})
+	mustWrite(t, s, u)
+	mustWrite(t, s, other)
+	if err := st.exactlyOnce(t, append(u.Events, other.Events...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOtherUniqueKeys: a row that collides in a key of the user's own is a dead
+// letter, not a silent no-op; a repeated event id still is none.
 func TestOtherUniqueKeys(t *testing.T) {
 	onBoth(t, func(t *testing.T, st *store) {
 		st.exec(t, "CREATE TABLE seats (event_id BINARY(16) NOT NULL PRIMARY KEY, device VARCHAR(50), n INT, UNIQUE (device, n))")

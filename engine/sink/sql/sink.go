@@ -77,6 +77,7 @@ type Sink struct {
 	statement int    // most bytes of one statement
 	schema    atomic.Pointer[schema]
 	suspect   atomic.Bool  // the table may have changed: verify before the next unit
+	drifts    atomic.Int64 // how often the table was found not to fit
 	verified  atomic.Int64 // when it was looked at last, ns since the Unix epoch
 	verifying sync.Mutex
 	batches   sync.Pool // *batch
@@ -176,6 +177,7 @@ func (s *Sink) write(ctx context.Context, key laneKey, u *node.Unit) (stored boo
 	if err := s.knows(key); err != nil {
 		return false, err
 	}
+	drifts := s.drifts.Load()
 	if err := s.settle(ctx); err != nil {
 		return false, err
 	}
@@ -191,21 +193,29 @@ func (s *Sink) write(ctx context.Context, key laneKey, u *node.Unit) (stored boo
 		return false, nil
 	}
 	if rejected, ok := errors.AsType[*node.RejectedError](err); ok {
-		return s.rejected(ctx, key, u, b.schema, rejected)
+		return s.rejected(ctx, key, u, knowledge{b.schema, drifts}, rejected)
 	}
 	return err == nil, s.classify(err)
 }
 
+// knowledge is what a unit was written by: the table as it was found, and how often
+// it had been found unfit.
+type knowledge struct {
+	schema *schema
+	drifts int64
+}
+
 // rejected asks whether it is the data that does not fit, or whether the table has
-// changed since the sink looked at it; it then writes the unit anew.
-func (s *Sink) rejected(ctx context.Context, key laneKey, u *node.Unit, used *schema, rejected error) (stored bool, err error) {
+// changed since the sink looked at it; it then writes the unit anew. So it does if
+// another lane has found the table unfit meanwhile: it may have been mended since.
+func (s *Sink) rejected(ctx context.Context, key laneKey, u *node.Unit, used knowledge, rejected error) (stored bool, err error) {
 	if time.Since(time.Unix(0, s.verified.Load())) > verifyEvery {
 		s.suspect.Store(true)
 	}
 	if err := s.settle(ctx); err != nil {
 		return false, err
 	}
-	if s.schema.Load().same(used) {
+	if s.schema.Load().same(used.schema) && s.drifts.Load() == used.drifts {
 		return false, rejected
 	}
 	return s.write(ctx, key, u)

@@ -23,6 +23,7 @@ const (
 type steps struct {
 	*sql.DB
 	before, after func(ctx context.Context, s step, tx *sql.Tx) error
+	rolledBack    func()
 }
 
 type steppedTx struct {
@@ -69,6 +70,14 @@ func (t *steppedTx) ExecContext(ctx context.Context, query string, args ...any) 
 
 func (t *steppedTx) Commit() error {
 	return t.s.around(context.Background(), stepCommit, t.Tx, t.Tx.Commit)
+}
+
+func (t *steppedTx) Rollback() error {
+	err := t.Tx.Rollback()
+	if t.s.rolledBack != nil {
+		t.s.rolledBack()
+	}
+	return err
 }
 
 // killSession ends the server's side of tx's connection, as a crash of the engine
