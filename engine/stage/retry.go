@@ -64,8 +64,11 @@ func (r *retrier) middleware(h message.HandlerFunc) message.HandlerFunc {
 }
 
 // shouldRetry waits as the failing node's policy says and reports whether to try
-// again.
+// again; not once the stage is to stop.
 func (r *retrier) shouldRetry(err error) bool {
+	if r.stopping.Err() != nil {
+		return false
+	}
 	policy, id := r.fallback, ""
 	if e, ok := errors.AsType[*node.Error](err); ok {
 		id = e.Node

@@ -23,6 +23,7 @@ type sinkLane struct {
 	letters    DeadLetterStore
 	observe    Observer
 	work       context.Context
+	end        context.CancelCauseFunc // ends the whole stage
 }
 
 // DeadLetterStore stores dead letters at once, if they are not there yet.
@@ -47,6 +48,9 @@ func (l *sinkLane) write(msg *message.Message) ([]*message.Message, error) {
 		if !bad {
 			if node.ClassOf(err) == node.Rejected {
 				err = node.AsFatal(fmt.Errorf("sink rejected the unit without naming events: %w", err))
+			}
+			if errors.Is(err, node.ErrTakenOver) {
+				l.end(err)
 			}
 			if err != nil {
 				return nil, &node.Error{Node: l.id, Err: err}

@@ -97,16 +97,25 @@ func RunTransforms(ctx context.Context, c TransformConfig) error {
 }
 
 // RunSink writes units to a sink until ctx ends, then finishes those in flight.
-// When it returns nothing that it started is left; the sink stays open.
+// When it returns nothing that it started is left; the sink stays open. It also
+// ends, with the sink's error, when another engine has become a lane's writer
+// ([node.ErrTakenOver]): whoever holds the lease has to ask the sink for its
+// position anew before anything can be written.
 func RunSink(ctx context.Context, c SinkConfig) error {
-	return run(ctx, c.Config, func(work context.Context, _ int, r Reader) (message.HandlerFunc, error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	err := run(ctx, c.Config, func(work context.Context, _ int, r Reader) (message.HandlerFunc, error) {
 		l := &sinkLane{
 			id: c.ID, generation: c.Generation, sink: c.Sink, edges: sinkEvents(c.Edges), letters: c.Letters,
-			observe: c.Observer, work: work,
+			observe: c.Observer, work: work, end: end,
 		}
 		rt := &retrier{fallback: c.Retry, stopping: ctx, observe: c.Observer, hold: c.holder(r)}
 		return rt.middleware(l.write), nil
 	})
+	if cause := context.Cause(ctx); errors.Is(cause, node.ErrTakenOver) {
+		return cause
+	}
+	return err
 }
 
 func (c Config) holder(r Reader) func(error) {

@@ -474,6 +474,34 @@ func TestFatalSinkErrorPausesTheLaneUntilItsCauseIsGone(t *testing.T) {
 	})
 }
 
+// A lane whose place in the outside system another engine has claimed cannot mend
+// itself by writing again: its owner has to begin anew.
+func TestTakenOverSinkEndsItsStage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		writes := 0
+		s := &memorySink{write: func(*node.Unit) error {
+			writes++
+			return node.AsFatal(fmt.Errorf("%w: by another", node.ErrTakenOver))
+		}}
+		l, rec, start := newMemoryLane(unit(1, root("a", "1"))), &recorder{}, time.Now()
+		err := RunSink(ctx, SinkConfig{
+			Config: Config{
+				ID: "rows", Generation: "live", Observer: rec, Logger: slog.New(slog.DiscardHandler),
+				Readers: []Reader{{Stream: stream.Journal, Topic: "journal/0", Subscriber: l}},
+			},
+			Sink: s, Edges: from("a"), Letters: &letterBox{}, Retry: quick,
+		})
+		if !errors.Is(err, node.ErrTakenOver) || node.ClassOf(err) != node.Fatal || len(l.commits) != 0 {
+			t.Fatalf("RunSink = %v with %d commits; want ErrTakenOver, 0", err, len(l.commits))
+		}
+		if n := rec.count("held"); n != 0 || writes != 1 || time.Since(start) >= pausedCheck {
+			t.Fatalf("%d holds, %d writes, %s; want the stage to end at once", n, writes, time.Since(start))
+		}
+	})
+}
+
 func TestStopDuringAPauseLeavesTheUnitUncommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
