@@ -19,13 +19,22 @@ func SlowSync(t testing.TB, delay time.Duration) Option {
 	}
 }
 
+// LostWrites makes SIGKILL a power cut for a server's files: what it has written
+// and not synced is gone, what it has synced is there. It compiles
+// testdata/shims/lostwrites.c, which says what is left alone, and needs gcc.
+func LostWrites(t testing.TB) Option {
+	t.Helper()
+	lib := compileShim(t, "lostwrites")
+	return func(o *options) { o.env = append(o.env, "LD_PRELOAD="+lib) }
+}
+
 // compileShim makes a shared library of testdata/shims/NAME.c.
 func compileShim(t testing.TB, name string) string {
 	t.Helper()
 	gcc := Require(t, "gcc")
 	lib := filepath.Join(t.TempDir(), name+".so")
 	source := filepath.Join(moduleRoot(t), "testdata", "shims", name+".c")
-	if out, err := exec.Command(gcc, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", lib, source, "-ldl").CombinedOutput(); err != nil {
+	if out, err := exec.Command(gcc, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", lib, source, "-ldl").CombinedOutput(); err != nil {
 		t.Fatalf("compile %s: %v\n%s", name, err, out)
 	}
 	return lib
