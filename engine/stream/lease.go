@@ -234,9 +234,9 @@ func (l *Log) answered(word, detail string) error {
 	case "wrong_epoch":
 		return l.fail(fmt.Errorf("%w: it was flushed, restored or is another one; `engine log accept-loss` goes on with what is there", ErrWrongEpoch))
 	case "behind":
-		return l.fail(fmt.Errorf("%w: it ends at %s", ErrBehind, detail))
+		return l.failAsTorn(fmt.Errorf("%w: it ends at %s", ErrBehind, detail))
 	case "gap":
-		return l.fail(fmt.Errorf("%w: the position is %q", ErrGap, detail))
+		return l.failAsTorn(fmt.Errorf("%w: the position is %q (put back to an older state?)", ErrGap, detail))
 	default:
 		return fatalf("script answered %q", word)
 	}

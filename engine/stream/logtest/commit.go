@@ -56,6 +56,7 @@ func answersOfCommit(t *testing.T, database Database) {
 		t.Fatalf("a unit that does not join: %s, %v; want gap, fatal", answer, err)
 	}
 	r.wantFatal(stream.ErrGap)
+	wantAdvice(t, err)
 }
 
 func letter(name string, record int) stream.DeadLetter {

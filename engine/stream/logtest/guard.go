@@ -66,6 +66,15 @@ func stopsWhenBehind(t *testing.T, database Database) {
 		t.Fatalf("append to a lane that ends too early: %v; want ErrBehind", err)
 	}
 	r.wantFatal(stream.ErrBehind)
+	wantAdvice(t, err)
+}
+
+// wantAdvice: who reads why the log stopped reads what to do about it.
+func wantAdvice(t testing.TB, err error) {
+	t.Helper()
+	if !strings.Contains(err.Error(), "engine log accept-loss") {
+		t.Errorf("%q does not say how to go on", err)
+	}
 }
 
 func open(t testing.TB, url string, change config) error {
