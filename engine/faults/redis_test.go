@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -155,11 +153,7 @@ func TestFaultRedisFlushedUnderLoad(t *testing.T) {
 		r.refused(e, failure, "engine log accept-loss")
 		t.Logf("stopped %s after the flush", time.Since(began).Round(time.Millisecond))
 	})
-	cmd := exec.Command(r.binary, "log", "accept-loss", "--yes", "--id", "flushed", r.file)
-	cmd.Env = append(os.Environ(), r.env...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("accept-loss: %v\n%s", err, out)
-	}
+	r.acceptLoss("flushed")
 	e = r.start("flushed")
 	r.awaitDrained()
 	before := r.rows()
