@@ -190,13 +190,20 @@ func (r *rig) write(name, settings, nodes string) string {
 func (r *rig) throughProxy(variable, addr string) *testserver.Link {
 	r.t.Helper()
 	link := testserver.Proxy(r.t, addr)
-	for i, v := range r.env {
-		if strings.HasPrefix(v, variable+"=") {
-			r.env[i] = strings.Replace(v, addr, link.Addr(), 1)
-		}
-	}
+	r.redirect(variable, addr, link.Addr())
 	return link
 }
+
+// redirect changes part of what the engine is told by a variable.
+func (r *rig) redirect(variable, from, to string) {
+	for i, v := range r.env {
+		if strings.HasPrefix(v, variable+"=") {
+			r.env[i] = redirected(v, from, to)
+		}
+	}
+}
+
+func redirected(url, from, to string) string { return strings.Replace(url, from, to, 1) }
 
 func (r *rig) exec(statement string) {
 	r.t.Helper()

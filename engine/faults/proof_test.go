@@ -1,0 +1,51 @@
+package faults
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// soaking reports whether the tests run in their long form.
+func soaking() bool { return os.Getenv("MILLRACE_SOAK") == "1" }
+
+// often is how many times a fault is made: short, or long in a soak.
+func often(short, long int) int {
+	if soaking() {
+		return long
+	}
+	return short
+}
+
+// proof is what a test has shown, in the words of RELIABILITY.md.
+type proof struct {
+	name    string // of the row, such as "mariadb_chaos/commit"
+	seed    uint64 // 0: nothing was left to chance
+	faults  int
+	verdict verdict
+	took    []time.Duration // from the end of each fault until things went on
+}
+
+// prove prints p in the one form that cmd/reliability reads, and fails the test
+// unless the verdict is clean.
+func prove(t *testing.T, p proof) {
+	t.Helper()
+	v := p.verdict
+	t.Logf("proof: name=%s seed=%d events=%d faults=%d lost=%d doubled=%d disordered=%d p50=%s p95=%s",
+		p.name, p.seed, v.rows, p.faults, v.lost, v.doubled, v.disordered, quantile(p.took, 50), quantile(p.took, 95))
+	v.must(t)
+	if p.faults == 0 {
+		t.Error("no fault was made: the test proves nothing")
+	}
+}
+
+// quantile is the smallest of took that percent of all are not above, 0 of none.
+func quantile(took []time.Duration, percent int) time.Duration {
+	if len(took) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(took))
+	at := max(0, (len(sorted)*percent+99)/100-1)
+	return sorted[at].Round(time.Millisecond)
+}
