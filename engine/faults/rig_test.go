@@ -95,6 +95,7 @@ type setup struct {
 	nodes    string
 	redis    []testserver.RedisOption
 	maria    *testserver.MariaDBServer // default: the shared one
+	rabbit   *testserver.RabbitServer  // default: the shared one
 }
 
 // rig is one pipeline with its servers and its engine processes.
@@ -145,7 +146,10 @@ func newRig(t *testing.T, s setup) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, binary: binary, redis: testserver.Redis(t, s.redis...)}
-	r.amqp = testserver.SharedRabbitMQ(t).VHost(t)
+	if s.rabbit == nil {
+		s.rabbit = testserver.SharedRabbitMQ(t)
+	}
+	r.amqp = s.rabbit.VHost(t)
 	if s.maria == nil {
 		s.maria = testserver.SharedMariaDB(t)
 	}
