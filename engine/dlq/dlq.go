@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,10 +158,14 @@ type Dropped struct {
 	DryRun  bool `json:"dry_run"`
 }
 
-// Drop forgets the letters that f takes; with dryRun it only counts them.
+// Drop forgets the letters that f takes; with dryRun it only counts them. Those that
+// wait behind another one are fine themselves: only the code "waits" drops them.
 func Drop(ctx context.Context, log Log, f Filter, dryRun bool) (Dropped, error) {
 	out := Dropped{DryRun: dryRun}
 	err := each(ctx, log, f, "", func(letters []stream.StoredDeadLetter) error {
+		if f.Code != waits {
+			letters = slices.DeleteFunc(letters, func(d stream.StoredDeadLetter) bool { return d.Waits })
+		}
 		if dryRun {
 			out.Dropped += len(letters)
 			return nil
@@ -171,6 +176,9 @@ func Drop(ctx context.Context, log Log, f Filter, dryRun bool) (Dropped, error) 
 	})
 	return out, err
 }
+
+// waits is the reason of a letter that waits behind another one.
+const waits = "waits"
 
 // DropIDs forgets the letters of these names; those that are gone already count
 // as nothing. It looks at all names before it drops anything.

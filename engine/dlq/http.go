@@ -30,7 +30,7 @@ func Routes(log Journal, driver Driver) map[string]http.Handler {
 		"GET /api/v1/dlq":         handler(log, list),
 		"GET /api/v1/dlq/export":  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { export(w, r, log) }),
 		"GET /api/v1/dlq/{id}":    handler(log, func(r *http.Request, log Log) (any, error) { return Show(r.Context(), log, r.PathValue("id")) }),
-		"POST /api/v1/dlq/drop":   handler(log, drop),
+		"POST /api/v1/dlq/drop":   handler(log, func(r *http.Request, _ Log) (any, error) { return drop(r, log, driver) }),
 	}
 }
 
@@ -81,12 +81,15 @@ func list(r *http.Request, log Log) (any, error) {
 	return List(r.Context(), log, f, q.Get("after"), limit)
 }
 
-func drop(r *http.Request, log Log) (any, error) {
+func drop(r *http.Request, log Log, driver Driver) (any, error) {
 	c, err := choiceOf(r.URL.Query(), "dry_run")
 	if err != nil {
 		return nil, err
 	}
 	dryRun := r.URL.Query().Get("dry_run") == "true"
+	if !dryRun {
+		defer driver.Follow() // others may have waited behind them
+	}
 	if len(c.IDs) > 0 {
 		return DropIDs(r.Context(), log, c.IDs, dryRun)
 	}

@@ -26,6 +26,7 @@ type Letter struct {
 	Key        string           `json:"key,omitempty"`
 	Event      *eventjson.Event `json:"event,omitempty"` // the failing node's input, only where one letter, or an export, was asked for
 	Raw        []byte           `json:"raw,omitempty"`   // base64, of an entry that is no frame
+	Waits      bool             `json:"waits,omitempty"` // behind another letter of its key
 	Cut        *Cut             `json:"cut,omitempty"`   // only a part of the content is left
 }
 
@@ -41,6 +42,7 @@ func head(d *stream.StoredDeadLetter) Letter {
 		ID: d.ID, Time: time.UnixMilli(d.TimeMs).UTC(), Node: d.Node, Generation: d.Generation, Class: d.Class.String(), Code: d.Code,
 		Text: d.Text, Record: d.Record, Attempt: d.Attempt, Plugin: d.Plugin, Stream: stream.TopicOf(d.Stream, d.Lane), At: d.At.String(),
 	}
+	l.Waits = d.Waits
 	if d.Cut != nil {
 		l.Cut = &Cut{d.Cut.Length, d.Cut.SHA256}
 	}

@@ -25,6 +25,8 @@ type Driver interface {
 	Prepare(ctx context.Context, node string) error
 	// Drive sees to it that what is in the node's stream is driven. It does not wait.
 	Drive(node string)
+	// Follow sees to it that letters which wait for nothing any more are driven.
+	Follow()
 	// Lag counts the events in the node's stream that are still to be driven.
 	Lag(ctx context.Context, node string) (int64, error)
 }
@@ -115,14 +117,44 @@ func Replay(ctx context.Context, log Journal, driver Driver, c Choice, opts Repl
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(picks, func(a, b pick) int { return cmp.Or(cmp.Compare(a.node, b.node), a.root.Compare(b.root)) })
-	for batch := range slices.Chunk(picks, batchLetters) {
-		if err := r.drive(ctx, batch); err != nil {
-			return &r.out, err
-		}
+	if err := r.driveAll(ctx, picks); err != nil {
+		return &r.out, err
 	}
 	slices.SortFunc(r.out.Nodes, func(a, b NodeEvents) int { return cmp.Compare(a.Node, b.Node) })
 	return &r.out, nil
+}
+
+// Follow drives those letters of a node with strict order again that wait for nothing
+// any more, in order, and returns how many.
+func Follow(ctx context.Context, log Journal, driver Driver, node string) (int, error) {
+	r := &replay{log: log, driver: driver, driven: map[string]bool{}}
+	dead := map[string]bool{} // keys with a letter that is no mere waiting one
+	var waiting []stream.StoredDeadLetter
+	err := each(ctx, log, Filter{Node: node}, "", func(letters []stream.StoredDeadLetter) error {
+		for i := range letters {
+			d := &letters[i]
+			switch {
+			case d.Event == nil || !d.Strict:
+			case d.Waits:
+				short := *d
+				short.Event = &event.Event{Key: d.Event.Key, Root: d.Event.Root}
+				waiting = append(waiting, short)
+			default:
+				dead[d.Event.Key] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	var picks []pick
+	for i := range waiting {
+		if ev := waiting[i].Event; !dead[ev.Key] {
+			picks = append(picks, pick{waiting[i].ID, node, ev.Root})
+		}
+	}
+	return len(picks), r.driveAll(ctx, picks)
 }
 
 // choose collects the letters that are meant and can be driven.
@@ -157,6 +189,8 @@ func (r *replay) refuse(d *stream.StoredDeadLetter) string {
 		return "the entry could not be read at all: it is no event"
 	case d.Generation != live && d.Generation != plan.Redriven:
 		return fmt.Sprintf("it belongs to the replay %q", d.Generation)
+	case d.Waits:
+		return "it waits behind another one, and follows by itself once that is driven again or dropped"
 	case d.Node == d.Event.Source.Node:
 		return "its source has refused it: it must be published anew"
 	case !r.driver.Knows(d.Node):
@@ -179,6 +213,16 @@ func (r *replay) skip(reason string) {
 		}
 	}
 	r.out.Skipped = append(r.out.Skipped, Skip{reason, 1})
+}
+
+func (r *replay) driveAll(ctx context.Context, picks []pick) error {
+	slices.SortStableFunc(picks, func(a, b pick) int { return cmp.Or(cmp.Compare(a.node, b.node), a.root.Compare(b.root)) })
+	for batch := range slices.Chunk(picks, batchLetters) {
+		if err := r.drive(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drive takes the batch's letters and drives their events, in steps of bounded
@@ -246,13 +290,16 @@ func (r *replay) gather(ctx context.Context, batch []pick) (*step, error) {
 			r.skip("its message is not in the journal any more")
 			continue
 		}
-		s.letters = append(s.letters, d)
+		d.Released = true
 		for _, g := range list {
-			if !s.gives(g) {
-				s.given = append(s.given, g)
-				size += g.event.Size()
+			if s.gives(g) || r.driven[g.name()] {
+				continue
 			}
+			d.Released = r.opts.FromSource // then it is another node that the event is given to
+			s.given = append(s.given, g)
+			size += g.event.Size()
 		}
+		s.letters = append(s.letters, d)
 		if size >= batchBytes {
 			break
 		}
@@ -304,7 +351,7 @@ func (r *replay) root(ctx context.Context, ev *event.Event) (*event.Event, error
 
 // take does one step, or with DryRun counts it.
 func (r *replay) take(ctx context.Context, s *step) error {
-	fresh := slices.DeleteFunc(s.given, func(g given) bool { return r.driven[g.name()] })
+	fresh := s.given
 	if !r.opts.DryRun {
 		outputs, err := r.outputs(ctx, fresh)
 		if err != nil {

@@ -15,6 +15,8 @@ import (
 type line struct {
 	log   *stream.Log
 	drove []string
+
+	followed int
 }
 
 func (l *line) Knows(node string) bool { return slices.Contains([]string{"decode", "a", "b"}, node) }
@@ -31,6 +33,7 @@ func (l *line) Prepare(ctx context.Context, node string) error {
 	}
 	return l.log.RegisterReader(ctx, name, name, false)
 }
+func (l *line) Follow()           { l.followed++ }
 func (l *line) Drive(node string) { l.drove = append(l.drove, node) }
 func (l *line) Lag(ctx context.Context, node string) (int64, error) {
 	name := plan.StreamOf(node, plan.Redriven)

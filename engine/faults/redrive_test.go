@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,7 +81,10 @@ func TestFaultBatchBisect(t *testing.T) {
 		r.awaitRows(all)
 	}
 	v := r.settle(l)
-	v.disordered = 0 // it is late
+	if v.disordered != 1 { // control of strict order below: here the one has come late
+		t.Errorf("%d rows are out of order, want the one that was dead", v.disordered)
+	}
+	v.disordered = 0
 	v.must(t)
 	r.awaitLetters(e, 0)
 }
@@ -116,4 +120,57 @@ func TestFaultDeadLettersDrivenAgainUnderKills(t *testing.T) {
 	}
 	r.settle(l).must(t)
 	r.awaitLetters(e, 0)
+}
+
+// TestFaultStrictOrderWaitsBehindADeadLetter: with order strict later readings of a
+// device wait behind one that its column cannot take, while the other devices go on.
+// Once it is mended and driven again, under kills and with new readings coming in,
+// every reading is a row, and each device's are in order.
+func TestFaultStrictOrderWaitsBehindADeadLetter(t *testing.T) {
+	const old, all, guilty = 4000, 6000, 255
+	r := newRig(t, setup{nodes: strings.Replace(usual(1, 2, 3, 4), "    sink: sql\n", "    sink: sql\n    order: strict\n", 1)})
+	r.exec("ALTER TABLE readings ADD CONSTRAINT guilty CHECK (n <> 255)")
+	l := newLedger()
+	e := r.start("strict")
+	r.burst(l, 0, old)
+	const devices = 4 * devicesPerPlant
+	waiting := (old - guilty + devices - 1) / devices // the guilty one and those of its device behind it
+	list := r.awaitLetters(e, waiting)
+	r.awaitRows(old - waiting)
+	dead := 0
+	for _, d := range list.Letters {
+		if !d.Waits {
+			dead++
+		}
+	}
+	if dead != 1 || r.rows() != old-waiting {
+		t.Fatalf("%d letters do not wait, %d rows; want 1 and %d", dead, r.rows(), old-waiting)
+	}
+	if err := e.post("/api/v1/dlq/replay?all=true", new(dlq.Replayed)); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitLetters(e, waiting) // not mended: it is refused again, and nothing has passed it
+	r.exec("ALTER TABLE readings DROP CONSTRAINT guilty")
+	p := &producer{url: r.amqp, ledger: l}
+	if err := p.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	for n := old; n < all; n += 500 {
+		answered := make(chan error, 1)
+		go func(e *engine) { answered <- e.post("/api/v1/dlq/replay?all=true", new(dlq.Replayed)) }(e)
+		p.round(t, n, n+500)
+		e.kill()
+		<-answered
+		e = r.start("strict")
+		r.awaitReady(e)
+	}
+	if err := e.post("/api/v1/dlq/replay?all=true", new(dlq.Replayed)); err != nil {
+		t.Fatal(err)
+	}
+	r.settle(l).must(t)
+	r.awaitLetters(e, 0)
+	if n := r.client().HLen(t.Context(), "mr:{faults}:blocked").Val(); n != 0 {
+		t.Errorf("%d keys are still held up", n)
+	}
 }

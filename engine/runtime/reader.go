@@ -101,6 +101,10 @@ func streamsOf(edges []plan.Edge) []string {
 	return names
 }
 
+func orderOf(n *spec.Node) stage.Order {
+	return stage.Order{Strict: n.Order == spec.Strict, ParkedMax: int64(n.ParkedMax)}
+}
+
 func policyOf(r spec.Retry) stage.RetryPolicy {
 	return stage.RetryPolicy{
 		Max: r.Max, Initial: r.Backoff.Initial, Cap: r.Backoff.Max, Multiplier: r.Backoff.Multiplier, Jitter: r.Backoff.Jitter,

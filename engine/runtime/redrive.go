@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/replay"
+	"github.com/millrace/millrace/engine/spec"
 )
 
 // redriver drives dead letters again: for each failing node it runs, as long as
@@ -36,6 +37,7 @@ func (e *Engine) openRedrive(ctx context.Context) error {
 	if e.Generation != Live {
 		return nil
 	}
+	e.redrive.Follow()
 	waiting, err := e.redrive.waiting(ctx)
 	for id, events := range waiting {
 		if e.Pipeline.Node(id) == nil {
@@ -107,6 +109,15 @@ func (r *redriver) Drive(id string) {
 	}
 }
 
+// Follow implements [dlq.Driver].
+func (r *redriver) Follow() {
+	for i := range r.engine.Pipeline.Nodes {
+		if n := &r.engine.Pipeline.Nodes[i]; n.Order == spec.Strict {
+			r.Drive(n.ID)
+		}
+	}
+}
+
 // Lag implements [dlq.Driver].
 func (r *redriver) Lag(ctx context.Context, id string) (int64, error) {
 	name := plan.StreamOf(id, plan.Redriven)
@@ -121,17 +132,35 @@ const redrivePause = 5 * time.Second
 
 func (r *redriver) run(id string) {
 	for again := true; again; again = r.again(id) {
-		err := r.generation(id)
-		for err != nil && r.ctx.Err() == nil {
+		done := false
+		for !done && r.ctx.Err() == nil {
+			var err error
+			if done, err = r.once(id); err == nil {
+				continue
+			}
 			r.held(id, err)
 			r.engine.Logger.Error("cannot drive dead letters again", "node", id, "class", node.ClassOf(err).String(), "error", err)
 			if !lifecycle.Sleep(r.ctx, redrivePause) {
 				return
 			}
-			err = r.generation(id)
 		}
 		r.held(id, nil)
 	}
+}
+
+// once drives what waits for the node. It reports done if there was nothing: no
+// event, and no letter of a node with strict order that waits for nothing any more.
+func (r *redriver) once(id string) (done bool, err error) {
+	if n := r.engine.Pipeline.Node(id); n != nil && n.Order == spec.Strict {
+		if _, err := dlq.Follow(r.ctx, r.engine.log, r, id); err != nil {
+			return false, err
+		}
+	}
+	lag, err := r.Lag(r.ctx, id)
+	if err != nil || lag == 0 {
+		return lag == 0, err
+	}
+	return false, r.generation(id)
 }
 
 func (r *redriver) held(id string, reason error) {

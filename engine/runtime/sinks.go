@@ -88,6 +88,7 @@ func (s *sinkRun) run(ctx context.Context, lease *stream.Lease) error {
 	err = stage.RunSink(ctx, stage.SinkConfig{
 		Config: stage.Config{ID: s.plan.ID, Generation: g.name, Readers: readers, Observer: g.observer(), Logger: g.Logger},
 		Sink:   s.sink, Edges: s.plan.Edges, Letters: leased{g.log, lease}, Retry: policyOf(s.plan.Spec.Retry),
+		Order: orderOf(s.plan.Spec), Blockers: g.log,
 	})
 	return cause(ctx, err)
 }

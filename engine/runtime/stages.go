@@ -48,7 +48,7 @@ func (g *generation) openStages(ctx context.Context) error {
 
 // chainNode builds one node; lanes is how many lanes run through it at once.
 func (g *generation) chainNode(ctx context.Context, n plan.StageNode, lanes int) (stage.ChainNode, error) {
-	built := stage.ChainNode{ID: n.ID, Edges: n.Edges, Stream: n.Stream, Retry: policyOf(n.Spec.Retry)}
+	built := stage.ChainNode{ID: n.ID, Edges: n.Edges, Stream: n.Stream, Retry: policyOf(n.Spec.Retry), Order: orderOf(n.Spec)}
 	if n.Key != "" {
 		key, err := expr.Compile(n.Key)
 		if err != nil {
@@ -99,7 +99,7 @@ func (s *stageRun) run(ctx context.Context, lease *stream.Lease) error {
 	}
 	err = stage.RunTransforms(ctx, stage.TransformConfig{
 		Config: stage.Config{ID: s.plan.ID, Generation: g.name, Readers: readers, Observer: g.observer(), Logger: g.Logger},
-		Nodes:  s.nodes, Lanes: g.plan.Lanes, Compression: g.compression(), KeyLimit: int(g.spec.Limits.Key), States: leased{g.log, lease},
+		Nodes:  s.nodes, Lanes: g.plan.Lanes, Compression: g.compression(), KeyLimit: int(g.spec.Limits.Key), States: leased{g.log, lease}, Blockers: g.log,
 	})
 	return cause(ctx, err)
 }

@@ -19,6 +19,7 @@ const (
 	DefaultMessageLimit   = Bytes(16 << 20)
 	DefaultHeadersLimit   = Bytes(64 << 10)
 	DefaultNameLimit      = Bytes(4 << 10) // of identities and keys
+	DefaultParkedMax      = 10_000
 	DefaultUnitEvents     = 4096
 	DefaultUnitBytes      = Bytes(8 << 20)
 	DefaultPluginDir      = "plugins/bin"
@@ -47,6 +48,9 @@ func (p *Pipeline) defaults() {
 	fallback(&p.Limits.Headers, DefaultHeadersLimit)
 	fallback(&p.Limits.Identity, DefaultNameLimit)
 	fallback(&p.Limits.Key, DefaultNameLimit)
+	for i := range p.Nodes {
+		fallback(&p.Nodes[i].ParkedMax, DefaultParkedMax)
+	}
 	fallback(&p.Unit.MaxEvents, DefaultUnitEvents)
 	fallback(&p.Unit.MaxBytes, DefaultUnitBytes)
 	fallback(&p.Plugins.Dir, DefaultPluginDir)

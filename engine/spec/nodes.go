@@ -97,6 +97,8 @@ func (c *checker) belongs(n *Node, kind Kind, path string) {
 		refuse("inputs", "a source has no inputs")
 		refuse("retry", "a source has nothing to try again, it reconnects by itself")
 		refuse("durable", "what sources read always rests in the journal")
+		refuse("order", "a source keeps its order anyway")
+		refuse("parked_max", "a source has nothing that waits")
 	case Sink:
 		refuse("key", "a sink hands nothing on that could have a key")
 		refuse("durable", "a sink hands nothing on that could rest in a stream")

@@ -98,6 +98,8 @@ type Node struct {
 	Inputs    []string `yaml:"inputs,omitempty" jsonschema:"description=ids of the nodes it reads"`
 	Key       string   `yaml:"key,omitempty" jsonschema:"description=expression: events of one key keep their order; re-keys what the node hands on"` // expression: re-keys what the node hands on
 	Durable   bool     `yaml:"durable,omitempty" jsonschema:"description=its outputs rest in a stream of their own"`                                  // outputs rest in a stream of their own
+	Order     string   `yaml:"order,omitempty" jsonschema:"enum=strict,description=strict: later events of a key wait behind one that the node has refused\\, until that is driven again or dropped"`
+	ParkedMax int      `yaml:"parked_max,omitempty" jsonschema:"minimum=1,maximum=10000000,default=10000,description=with order strict: from so many waiting events of a key on its lane stands still"` // default 10000
 	Retry     Retry    `yaml:"retry,omitempty" jsonschema:"description=what is tried again after an error of unknown kind"`
 	With      any      `yaml:"with,omitempty" jsonschema:"description=options of the node's type"` // *Config of the node's type; for plugins map[string]any
 

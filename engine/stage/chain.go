@@ -21,6 +21,7 @@ type ChainNode struct {
 	Stream    string        // where the outputs rest; "" if only the chain's own nodes read them
 	Transform node.Transform
 	Retry     RetryPolicy
+	Order     Order
 	Plugin    func() string // name@version#hash of the plugin behind it; nil for built-in transforms
 }
 
@@ -41,6 +42,7 @@ type chain struct {
 	compression event.Compression
 	keyLimit    int
 	states      *laneStates
+	order       *laneOrder
 	observe     Observer
 	outputs     map[string][]*event.Event // by node id, of the unit at work
 }
@@ -51,6 +53,7 @@ type chain struct {
 func (c *chain) run(ctx context.Context, p *part) error {
 	clear(c.outputs)
 	c.states.attempt()
+	c.order.attempt()
 	p.failed, p.inputs = nil, nil
 	var made stream.Effects
 	for i := range c.nodes {
@@ -65,6 +68,7 @@ func (c *chain) run(ctx context.Context, p *part) error {
 		}
 	}
 	c.states.accept()
+	c.order.accept()
 	p.effects.Outputs = append(p.effects.Outputs, made.Outputs...)
 	p.effects.DeadLetters = append(p.effects.DeadLetters, made.DeadLetters...)
 	return nil
@@ -125,6 +129,13 @@ func appendFrom(in []*event.Event, e plan.Edge, events []*event.Event) []*event.
 
 func (c *chain) process(ctx context.Context, n *ChainNode, u *node.Unit, in []*event.Event, made *stream.Effects) ([]*event.Event, error) {
 	start := time.Now()
+	strict := c.order.applies(n.Order)
+	if strict {
+		var err error
+		if in, err = c.admit(ctx, n, u, in, made); err != nil || len(in) == 0 {
+			return nil, err
+		}
+	}
 	batch := &node.Batch{Lane: c.number, Events: in, Watermark: u.Watermark}
 	if err := c.states.load(ctx, n, batch); err != nil {
 		return nil, err
@@ -140,6 +151,10 @@ func (c *chain) process(ctx context.Context, n *ChainNode, u *node.Unit, in []*e
 	rejected := 0
 	for i := range results {
 		r := &results[i]
+		if strict && c.order.held(n.ID, in[i].Key) {
+			made.DeadLetters = append(made.DeadLetters, c.order.waits(n.ID, u, in[i]))
+			continue
+		}
 		if n.Key != nil {
 			c.rekey(n, r)
 		}
@@ -148,9 +163,22 @@ func (c *chain) process(ctx context.Context, n *ChainNode, u *node.Unit, in []*e
 			made.DeadLetters = append(made.DeadLetters, c.deadLetter(n, u, in[i], node.Rejected, reject))
 			rejected++
 		}
+		if strict && len(r.Rejects) > 0 {
+			c.order.hold(n.ID, in[i].Key)
+		}
 	}
 	c.observe.Processed(n.ID, len(in), len(out), rejected, time.Since(start))
 	return out, nil
+}
+
+// admit keeps those of in as dead letters that wait behind an earlier one, and
+// returns the others.
+func (c *chain) admit(ctx context.Context, n *ChainNode, u *node.Unit, in []*event.Event, made *stream.Effects) ([]*event.Event, error) {
+	open, waiting, err := c.order.split(ctx, n.ID, n.Order, in)
+	for _, ev := range waiting {
+		made.DeadLetters = append(made.DeadLetters, c.order.waits(n.ID, u, ev))
+	}
+	return open, err
 }
 
 // rekey gives the outputs of n their new keys. One without a usable key becomes a
@@ -187,6 +215,7 @@ func (c *chain) deadLetter(n *ChainNode, u *node.Unit, ev *event.Event, class no
 	d := stream.DeadLetter{
 		Event: ev, Node: n.ID, Generation: c.generation, Record: r.Record, Class: class, Code: r.Code, Text: r.Text,
 		Attempt: 1, TimeMs: time.Now().UnixMilli(), Stream: u.Stream, Lane: u.Lane, At: u.Last,
+		Strict: c.order.applies(n.Order),
 	}
 	if n.Plugin != nil {
 		d.Plugin = n.Plugin()

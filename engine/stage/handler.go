@@ -76,11 +76,15 @@ func (l *lane) handle(msg *message.Message) error {
 	}
 	var effects stream.Effects
 	l.chain.states.begin(d.Unit)
+	l.chain.order.begin()
 	p := &part{unit: d.Unit, events: d.Unit.Events, effects: &effects}
 	if err := l.handlePart(msg.Context(), msg.UUID, p); err != nil {
 		return err
 	}
 	effects.State = l.chain.states.changes()
+	if entry := &l.chain.nodes[0]; l.chain.generation == redriven && l.chain.order.applies(entry.Order) {
+		effects.Released = released(entry.ID, d.Unit.Events)
+	}
 	d.Stage(effects)
 	return nil
 }
@@ -174,6 +178,9 @@ func (l *lane) poisoned(p *part, reason string) stream.DeadLetter {
 	class := node.ClassOf(p.err)
 	dl := l.chain.deadLetter(p.failed, p.unit, p.events[0], class, node.Reject{Record: -1, Code: "gave_up", Text: reason})
 	dl.Attempt = p.attempt
+	if dl.Strict {
+		l.chain.order.accepted[nodeKey{p.failed.ID, p.events[0].Key}] = true
+	}
 	l.observe.DeadLettered(p.failed.ID, class, 1)
 	return dl
 }

@@ -63,6 +63,7 @@ type TransformConfig struct {
 	Compression event.Compression
 	KeyLimit    int // bytes of the longest key that a node may give; 0: no limit
 	States      StateLoader
+	Blockers    Blockers // may be nil if no node has strict order
 }
 
 // SinkConfig describes a sink stage.
@@ -72,6 +73,9 @@ type SinkConfig struct {
 	Edges   []plan.Edge
 	Letters DeadLetterStore
 	Retry   RetryPolicy
+
+	Order    Order
+	Blockers Blockers // may be nil if the order is not strict
 }
 
 // RunTransforms handles units until ctx ends, then finishes those in flight. When
@@ -84,7 +88,7 @@ func RunTransforms(ctx context.Context, c TransformConfig) error {
 	return run(ctx, c.Config, func(work context.Context, number int, r Reader) (message.HandlerFunc, error) {
 		ch := &chain{
 			nodes: c.Nodes, number: number, lanes: c.Lanes, generation: c.Generation, compression: c.Compression, keyLimit: c.KeyLimit, observe: c.Observer,
-			states: newLaneStates(c.States, c.Generation), outputs: map[string][]*event.Event{},
+			states: newLaneStates(c.States, c.Generation), order: newLaneOrder(c.Blockers, c.Generation), outputs: map[string][]*event.Event{},
 		}
 		l, err := newLane(work, ch, &retrier{
 			policies: policies, fallback: c.Nodes[0].Retry, stopping: ctx, observe: c.Observer, hold: c.holder(r),
@@ -107,7 +111,7 @@ func RunSink(ctx context.Context, c SinkConfig) error {
 	err := run(ctx, c.Config, func(work context.Context, _ int, r Reader) (message.HandlerFunc, error) {
 		l := &sinkLane{
 			id: c.ID, generation: c.Generation, sink: c.Sink, edges: sinkEvents(c.Edges), letters: c.Letters,
-			observe: c.Observer, work: work, end: end,
+			observe: c.Observer, work: work, end: end, strict: c.Order, order: newLaneOrder(c.Blockers, c.Generation),
 		}
 		rt := &retrier{fallback: c.Retry, stopping: ctx, observe: c.Observer, hold: c.holder(r)}
 		return rt.middleware(l.write), nil

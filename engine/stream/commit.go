@@ -64,6 +64,8 @@ func (l *Log) committed(le *Lease, b *commitArgs, word string, rest []any) (Answ
 		return LostLease, l.answered(word, "")
 	case "full":
 		return Full, l.answered(word, "")
+	case "unblocked":
+		return Unblocked, ErrUnblocked
 	case "gap":
 		return Gap, l.answered(word, replyText(rest, 0))
 	default:
@@ -95,13 +97,14 @@ type commitArgs struct {
 func (l *Log) commitArgs(le *Lease, c *Commit) (commitArgs, error) {
 	e := &c.Effects
 	b := commitArgs{
-		keys: make([]string, 0, 7+2*len(e.Outputs)+len(e.State)),
-		args: make([]any, 0, 11+7*len(e.Outputs)+40*len(e.DeadLetters)+4*len(e.State)),
+		keys: make([]string, 0, 9+2*len(e.Outputs)+len(e.State)),
+		args: make([]any, 0, 12+7*len(e.Outputs)+48*len(e.DeadLetters)+4*len(e.State)+2*len(e.Released)),
 	}
-	b.keys = append(b.keys, l.keys.meta, l.keys.owners, le.key, l.keys.positions, l.keys.usage, l.keys.dead, l.keys.deadIndex)
+	b.keys = append(b.keys, l.keys.meta, l.keys.owners, le.key, l.keys.positions, l.keys.usage, l.keys.dead, l.keys.deadIndex,
+		l.keys.blocked, l.keys.blockedBy)
 	b.args = append(b.args, l.epochText, le.name, le.token, l.cfg.LeaseTTL.Milliseconds(),
 		positionField(c.Reader, c.Stream, c.Lane), entryID(c.After), entryID(c.Last),
-		0, len(e.Outputs), len(e.DeadLetters), len(e.State))
+		0, len(e.Outputs), len(e.DeadLetters), len(e.State), len(e.Released))
 	if err := b.outputs(l, e.Outputs); err != nil {
 		return b, err
 	}
@@ -112,6 +115,9 @@ func (l *Log) commitArgs(le *Lease, c *Commit) (commitArgs, error) {
 		}
 	}
 	b.state(l, e.State)
+	for _, r := range e.Released {
+		b.args = append(b.args, blockedField(r.Node, r.Key, ""), r.Events)
+	}
 	return b, nil
 }
 

@@ -23,11 +23,12 @@ const (
 	Gap                      // position is neither just before the unit nor past it: stop the pipeline
 	WrongEpoch               // another log (flushed, restored, foreign): stop the pipeline
 	Full                     // a stream that the unit writes to is at its share: wait and commit again
+	Unblocked                // a letter of the unit waits behind one that is gone: handle the unit anew
 )
 
 // String returns the answer's name as the script and FORMAT.md spell it.
 func (a Answer) String() string {
-	return [...]string{"ok", "already", "lost_lease", "gap", "wrong_epoch", "full"}[a]
+	return [...]string{"ok", "already", "lost_lease", "gap", "wrong_epoch", "full", "unblocked"}[a]
 }
 
 // Errors of the log. Each is wrapped with the stream and lane it befell and
@@ -40,6 +41,7 @@ var (
 	ErrReplaced   = errors.New("a newer incarnation of this engine has taken over")
 	ErrLanes      = errors.New("lanes differ from those stored in the log")
 	ErrDurability = errors.New("redis does not keep what it acknowledges")
+	ErrUnblocked  = node.AsAway(errors.New("what an event was to wait for is gone meanwhile"))
 	ErrBehind     = errors.New("log tail is behind what was stored")
 )
 
@@ -86,6 +88,14 @@ type Effects struct {
 	Outputs     []Output
 	DeadLetters []DeadLetter
 	State       []StateChange
+	Released    []Released
+}
+
+// Released are events of a key that were driven again by a node with strict order:
+// they do not hold their key up there any more.
+type Released struct {
+	Node, Key string
+	Events    int
 }
 
 // DeadLetter is an event that could not be delivered, complete enough to be
@@ -105,6 +115,8 @@ type DeadLetter struct {
 	Stream     string // the failing stage's input stream and lane
 	Lane       int
 	At         event.Position // entry the event came in
+	Strict     bool           // later events of its key wait behind it
+	Waits      bool           // it is fine itself, and waits behind another letter of its key
 	Cut        *Cut           // what is gone of a content above 16 MiB; nil: nothing
 }
 

@@ -49,8 +49,34 @@ func (b *commitArgs) deadLetter(d *DeadLetter) error {
 		b.cut++
 		fields = append(fields, "length", cut.Length, "sha256", cut.SHA256)
 	}
-	b.args = append(append(b.args, d.index(), deadCost(frame, d.Text), len(fields)), fields...)
+	if d.Strict {
+		fields = append(fields, "strict", 1)
+	}
+	if d.Waits {
+		fields = append(fields, "waits", 1)
+	}
+	total, again := d.blocks()
+	waits, id := "0", ""
+	if d.Waits {
+		waits = "1"
+	}
+	if d.Event != nil {
+		id = d.Event.ID.String()
+	}
+	b.args = append(append(b.args, d.index(), deadCost(frame, d.Text), total, again, waits, id, len(fields)), fields...)
 	return nil
+}
+
+// blocks returns the fields of what the letter holds up, "" for nothing.
+func (d *DeadLetter) blocks() (total, again string) {
+	if !d.Strict || d.Event == nil {
+		return "", ""
+	}
+	total = blockedField(d.Node, d.Event.Key, "")
+	if d.Generation == redriven {
+		again = blockedField(d.Node, d.Event.Key, redriven)
+	}
+	return total, again
 }
 
 // content returns what a letter keeps of its event, and what it leaves out.
@@ -105,7 +131,7 @@ func (l *Log) StoreDeadLetters(ctx context.Context, le *Lease, letters []DeadLet
 	if len(letters) == 0 {
 		return nil
 	}
-	b := commitArgs{keys: []string{l.keys.meta, l.keys.owners, le.key, l.keys.usage, l.keys.dead, l.keys.deadIndex}}
+	b := commitArgs{keys: []string{l.keys.meta, l.keys.owners, le.key, l.keys.usage, l.keys.dead, l.keys.deadIndex, l.keys.blocked, l.keys.blockedBy}}
 	b.args = append(b.args, l.epochText, le.name, le.token, l.cfg.LeaseTTL.Milliseconds(), len(letters))
 	for i := range letters {
 		if err := b.deadLetter(&letters[i]); err != nil {
@@ -114,7 +140,10 @@ func (l *Log) StoreDeadLetters(ctx context.Context, le *Lease, letters []DeadLet
 	}
 	word, _, err := l.call(ctx, deadLettersScript, b.keys, b.args)
 	if err == nil && word != "ok" {
-		if word == "lost_lease" {
+		switch word {
+		case "unblocked":
+			return ErrUnblocked
+		case "lost_lease":
 			l.lostTo(le, "")
 		}
 		err = l.answered(word, "")
@@ -130,7 +159,10 @@ func (l *Log) StoreDeadLetters(ctx context.Context, le *Lease, letters []DeadLet
 type StoredDeadLetter struct {
 	ID string // Redis stream id
 	DeadLetter
-	cost int // what it counts for in the usage
+	// Released says of a letter that is driven again that its own event does not block
+	// its key there any more, because another letter's does.
+	Released bool
+	cost     int // what it counts for in the usage
 }
 
 // DeadLetter returns the dead letter that is named id; ok is false if there is none.
@@ -155,9 +187,11 @@ func (l *Log) expireDead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for old dead letters: %w", l.awayOrFatal(err))
 	}
-	letters := make([]StoredDeadLetter, len(entries))
+	letters := make([]StoredDeadLetter, 0, len(entries))
 	for i := range entries {
-		letters[i] = storedDeadLetter(&entries[i])
+		if d := storedDeadLetter(&entries[i]); !d.Strict { // others may wait behind that one
+			letters = append(letters, d)
+		}
 	}
 	n, err := l.DropDeadLetters(ctx, letters)
 	if n > 0 {
@@ -187,9 +221,11 @@ func (l *Log) DropDeadLetters(ctx context.Context, letters []StoredDeadLetter) (
 	}
 	args := []any{l.epochText, len(letters)}
 	for i := range letters {
-		args = append(args, letters[i].ID, letters[i].index(), letters[i].cost)
+		total, again := letters[i].blocks()
+		args = append(args, letters[i].ID, letters[i].index(), letters[i].cost, total, again)
 	}
-	word, answer, err := l.call(ctx, dropDeadScript, []string{l.keys.meta, l.keys.usage, l.keys.dead, l.keys.deadIndex}, args)
+	keys := []string{l.keys.meta, l.keys.usage, l.keys.dead, l.keys.deadIndex, l.keys.blocked, l.keys.blockedBy}
+	word, answer, err := l.call(ctx, dropDeadScript, keys, args)
 	if err == nil && word != "ok" {
 		err = l.answered(word, "")
 	}
@@ -238,6 +274,7 @@ func storedDeadLetter(m *redis.XMessage) StoredDeadLetter {
 		}
 	}
 	d.place(text("at"))
+	d.Strict, d.Waits = text("strict") == "1", text("waits") == "1"
 	if sum := text("sha256"); sum != "" {
 		d.Cut = &Cut{Length: number("length"), SHA256: sum}
 	}

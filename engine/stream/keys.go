@@ -36,14 +36,14 @@ func parseTopic(topic string) (stream string, lane int, err error) {
 type keys struct {
 	prefix string
 	meta, owners, positions, readers, streams, usage,
-	dead, deadIndex, buckets, none, replays string
+	dead, deadIndex, blocked, blockedBy, buckets, none, replays string
 }
 
 func newKeys(pipeline string) keys {
 	p := "mr:{" + pipeline + "}:"
 	return keys{
 		prefix: p, meta: p + "meta", owners: p + "owners", positions: p + "positions", readers: p + "readers",
-		streams: p + "streams", usage: p + "usage", dead: p + "dead", deadIndex: p + "deadindex",
+		streams: p + "streams", usage: p + "usage", dead: p + "dead", deadIndex: p + "deadindex", blocked: p + "blocked", blockedBy: p + "blockedby",
 		buckets: p + "buckets", none: p + "none", replays: p + "replays",
 	}
 }
@@ -65,6 +65,18 @@ func readerField(reader, stream string) string { return reader + "|" + stream }
 func positionField(reader, stream string, lane int) string {
 	return reader + "|" + stream + "|" + strconv.Itoa(lane)
 }
+
+// blockedField names a key that dead letters of a node with strict order hold up, for
+// the live run or for what is driven again.
+func blockedField(node, key, generation string) string {
+	if generation == redriven {
+		return node + "|" + key + "|" + redriven
+	}
+	return node + "|" + key
+}
+
+// redriven is the generation of what drives dead letters again.
+const redriven = "redrive"
 
 // entryID writes a position as Redis knows it; the epoch is kept elsewhere.
 func entryID(p event.Position) string {

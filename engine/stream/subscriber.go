@@ -229,7 +229,7 @@ func (s *LaneSubscriber) deliver(taking, work context.Context, u *node.Unit, out
 	nacks := &backoff{first: time.Millisecond, most: 20 * time.Millisecond}
 	for taking.Err() == nil {
 		acked, err := s.offer(taking, work, u, out)
-		if acked {
+		if acked && !errors.Is(err, ErrUnblocked) {
 			return err == nil, err
 		}
 		if !nacks.wait(taking) {
@@ -275,6 +275,8 @@ func (s *LaneSubscriber) commit(ctx context.Context, u *node.Unit, d *Delivery) 
 		switch {
 		case err == nil:
 			return nil
+		case errors.Is(err, ErrUnblocked):
+			return err // the unit comes again
 		case errors.Is(err, ErrFull):
 			if !sleep(ctx, waitFull) {
 				return err
