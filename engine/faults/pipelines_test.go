@@ -27,8 +27,7 @@ func TestFaultTwoPipelinesWithEqualNames(t *testing.T) {
 		second.kill()
 		r.startFile(two, "e")
 	})
-	v := r.settle(l)
-	v.must(t)
+	prove(t, proof{name: "two_pipelines", faults: 2, verdict: r.settle(l)})
 	var positions int
 	if err := r.db.QueryRow("SELECT COUNT(DISTINCT pipeline) FROM " + r.positionTable()).Scan(&positions); err != nil {
 		t.Fatal(err)
@@ -68,7 +67,7 @@ func TestFaultSinkWithTwoInputStreams(t *testing.T) {
 		}
 	})
 	r.start("two")
-	r.settle(l).must(t)
+	prove(t, proof{name: "two_input_streams", faults: 4, verdict: r.settle(l)})
 	var fromPlain, all int
 	err := r.db.QueryRow("SELECT SUM(plant IN ('plant3', 'plant4')), COUNT(*) FROM readings").Scan(&fromPlain, &all)
 	if err != nil {
@@ -117,7 +116,7 @@ func TestFaultForeignStream(t *testing.T) {
 	publish()
 	r.awaitMetric(e, "millrace_repeated_messages_total", n)
 	v := r.settle(l)
-	if v.must(t); v.rows != n {
+	if prove(t, proof{name: "foreign_stream", faults: 1, verdict: v}); v.rows != n {
 		t.Fatalf("%d rows of %d messages", v.rows, n)
 	}
 }

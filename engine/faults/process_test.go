@@ -75,24 +75,28 @@ func awaitGone(t *testing.T, pids []int) {
 
 // TestFaultSIGTERMDrainsUnderLoad: the first SIGTERM ends the engine with exit
 // code 0, leaves no plugin process, and nothing is missing or doubled when the next
-// one goes on.
+// one goes on; 5 times, 50 in a soak.
 func TestFaultSIGTERMDrainsUnderLoad(t *testing.T) {
 	r := newRig(t, setup{})
 	l := newLedger()
+	p := proof{name: "sigterm_50", faults: often(5, 50)}
 	r.under(&producer{url: r.amqp, ledger: l, rate: 3000}, func() {
-		for range 3 {
+		for range p.faults {
 			e := r.start("drain")
 			r.awaitRows(r.rows() + 1000)
 			plugins := r.awaitPlugins(e, nil)
+			began := time.Now()
 			e.signal(t, syscall.SIGTERM)
 			if code := r.exit(e); code != 0 {
 				t.Fatalf("exit code %d", code)
 			}
+			p.took = append(p.took, time.Since(began))
 			awaitGone(t, plugins)
 		}
 	})
 	r.start("drain")
-	r.settle(l).must(t)
+	p.verdict = r.settle(l)
+	prove(t, p)
 }
 
 // TestFaultSecondSIGTERMStopsAtOnce: while a server that is away holds the drain, a
@@ -121,7 +125,7 @@ func TestFaultSecondSIGTERMStopsAtOnce(t *testing.T) {
 		t.Error("a drain that was broken off says that it went well")
 	}
 	r.start("twice")
-	r.settle(l).must(t)
+	prove(t, proof{name: "second_sigterm", faults: 1, verdict: r.settle(l)})
 }
 
 // TestFaultKilledEngineLeavesNoPlugin: kill -9 of the engine ends its plugins.
@@ -136,7 +140,7 @@ func TestFaultKilledEngineLeavesNoPlugin(t *testing.T) {
 		awaitGone(t, plugins)
 	})
 	r.start("kill")
-	r.settle(l).must(t)
+	prove(t, proof{name: "killed_engine_leaves_no_plugin", faults: 1, verdict: r.settle(l)})
 }
 
 // TestFaultSecondEngineOfOneIDIsRefused: a second run by accident ends with a
@@ -166,10 +170,11 @@ func TestFaultSecondEngineOfOneIDIsRefused(t *testing.T) {
 func TestFaultPluginKilledUnderLoad(t *testing.T) {
 	r := newRig(t, setup{})
 	l := newLedger()
+	p := proof{name: "plugin_killed", faults: 5}
 	e := r.start("plugin")
 	var old []int
 	r.under(&producer{url: r.amqp, ledger: l, rate: 2000}, func() {
-		for range 5 {
+		for range p.faults {
 			r.awaitRows(r.rows() + 300)
 			plugins := r.awaitPlugins(e, old)
 			for _, pid := range plugins {
@@ -178,9 +183,11 @@ func TestFaultPluginKilledUnderLoad(t *testing.T) {
 				}
 			}
 			old = append(old, plugins...)
+			p.took = append(p.took, r.goesOn(e))
 		}
 	})
-	r.settle(l).must(t)
+	p.verdict = r.settle(l)
+	prove(t, p)
 	if n := r.metric(e, "millrace_dead_letters_total"); n > 0 {
 		t.Errorf("%.0f events were given up because their plugin was killed", n)
 	}

@@ -3,6 +3,7 @@ package faults
 import (
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -16,6 +17,21 @@ func often(short, long int) int {
 		return long
 	}
 	return short
+}
+
+// seedOf is what this run's chances come from: MILLRACE_SEED, to see one again, or
+// the time.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv("MILLRACE_SEED")
+	if text == "" {
+		return uint64(time.Now().UnixNano())
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("MILLRACE_SEED=%s is no seed", text)
+	}
+	return seed
 }
 
 // proof is what a test has shown, in the words of RELIABILITY.md.

@@ -85,7 +85,7 @@ func TestFaultBatchBisect(t *testing.T) {
 		t.Errorf("%d rows are out of order, want the one that was dead", v.disordered)
 	}
 	v.disordered = 0
-	v.must(t)
+	prove(t, proof{name: "batch_bisect", faults: 1, verdict: v})
 	r.awaitLetters(e, 0)
 }
 
@@ -118,7 +118,7 @@ func TestFaultDeadLettersDrivenAgainUnderKills(t *testing.T) {
 	if err := e.post("/api/v1/dlq/replay?all=true", new(dlq.Replayed)); err != nil {
 		t.Fatal(err)
 	}
-	r.settle(l).must(t)
+	prove(t, proof{name: "dead_letters_driven_again", faults: kills, verdict: r.settle(l)})
 	r.awaitLetters(e, 0)
 }
 
@@ -168,7 +168,7 @@ func TestFaultStrictOrderWaitsBehindADeadLetter(t *testing.T) {
 	if err := e.post("/api/v1/dlq/replay?all=true", new(dlq.Replayed)); err != nil {
 		t.Fatal(err)
 	}
-	r.settle(l).must(t)
+	prove(t, proof{name: "strict_order", faults: 1 + (all-old)/500, verdict: r.settle(l)})
 	r.awaitLetters(e, 0)
 	if n := r.client().HLen(t.Context(), "mr:{faults}:blocked").Val(); n != 0 {
 		t.Errorf("%d keys are still held up", n)
