@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -46,13 +47,15 @@ func (s *MariaDBServer) open(program, installer string, opts []Option) error {
 	if err != nil {
 		return err
 	}
-	if err := os.CopyFS(s.file("data"), os.DirFS(template)); err != nil {
+	o := collect(s.defaults(), opts)
+	data := filepath.Join(cmp.Or(o.data, s.Dir), "data")
+	if err := os.CopyFS(data, os.DirFS(template)); err != nil {
 		return err
 	}
 	if err := os.WriteFile(s.file("init.sql"), []byte(mariaInit), 0o600); err != nil {
 		return err
 	}
-	o := collect(s.defaults(), opts)
+	o.conf = append(o.conf, setting{"datadir", data})
 	args := []string{"--no-defaults"}
 	for _, c := range o.conf {
 		args = append(args, "--"+c.key+"="+c.value)
@@ -73,7 +76,6 @@ GRANT ALL ON *.* TO '` + mariaUser + `'@'127.0.0.1';
 
 func (s *MariaDBServer) defaults() []setting {
 	conf := []setting{
-		{"datadir", s.file("data")},
 		{"socket", s.file("s")},
 		{"pid-file", s.file("pid")},
 		{"init-file", s.file("init.sql")},

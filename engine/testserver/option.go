@@ -17,6 +17,7 @@ type options struct {
 	conf    []setting // in order, a later one wins
 	plugins []string
 	env     []string // beside this process' own
+	data    string   // folder of the server's data; "": within its own
 }
 
 type setting struct{ key, value string }
@@ -52,6 +53,9 @@ func AppendFsync(when string) RedisOption { return Conf("appendfsync", when) }
 func MaxMemory(bytes int64) RedisOption {
 	return Conf("maxmemory", strconv.FormatInt(bytes, 10))
 }
+
+// DataOn puts the server's data into an empty folder, such as a [Disk]'s.
+func DataOn(dir string) Option { return func(o *options) { o.data = dir } }
 
 // WithManagement runs RabbitMQ with its HTTP API. It lengthens the start by
 // about a second and makes fresh virtual hosts cheap.

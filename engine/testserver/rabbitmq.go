@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type RabbitServer struct {
 	server
 	node    string
 	scripts string // folder of rabbitmq-server and rabbitmqctl
+	data    string // folder above the node's database
 	plugins []string
 }
 
@@ -63,7 +65,7 @@ func (s *RabbitServer) open(scripts, epmd string, opts []Option) error {
 		return err
 	}
 	o := collect(s.defaults(), opts)
-	s.scripts, s.plugins = scripts, o.plugins
+	s.scripts, s.plugins, s.data = scripts, o.plugins, cmp.Or(o.data, s.Dir)
 	s.node = fmt.Sprintf("mr-%08x@localhost", rand.Uint32())
 	if err := s.writeFiles(o); err != nil {
 		return err
@@ -145,7 +147,7 @@ func (s *RabbitServer) script(name string, args ...string) *exec.Cmd {
 		"ERL_EPMD_ADDRESS=127.0.0.1",
 		"ERL_CRASH_DUMP_SECONDS=0",
 		"RABBITMQ_NODENAME=" + s.node,
-		"RABBITMQ_MNESIA_BASE=" + filepath.Join(s.Dir, "mnesia"),
+		"RABBITMQ_MNESIA_BASE=" + filepath.Join(s.data, "mnesia"),
 		"RABBITMQ_LOG_BASE=" + filepath.Join(s.Dir, "log"),
 		"RABBITMQ_NODE_PORT=" + s.ports[rabbitAMQP].String(),
 		"RABBITMQ_DIST_PORT=" + s.ports[rabbitDist].String(),

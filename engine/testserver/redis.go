@@ -52,6 +52,9 @@ func (s *RedisServer) open(program string, opts []Option) error {
 		{"appendfsync", "always"},
 		{"maxmemory-policy", "noeviction"},
 	}, opts)
+	if o.data != "" {
+		Conf("dir", o.data)(&o)
+	}
 	conf := filepath.Join(s.Dir, "redis.conf")
 	if err := os.WriteFile(conf, lines(o.conf, " "), 0o600); err != nil {
 		return err
