@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,8 +72,8 @@ not json
 `
 
 func TestReportShowsWhatAReaderNeeds(t *testing.T) {
-	var out bytes.Buffer
-	r := &report{out: &out, allowed: regexp.MustCompile("^$"), strict: true}
+	var out, kept bytes.Buffer
+	r := &report{out: &out, kept: &kept, allowed: regexp.MustCompile("^$"), strict: true}
 	r.read(strings.NewReader(stream))
 	for _, want := range []string{"ok  \tm/a\t0.1s", "redis-server is not installed", "panic: boom", "FAIL\tm/b", "not json"} {
 		if !strings.Contains(out.String(), want) {
@@ -84,14 +85,17 @@ func TestReportShowsWhatAReaderNeeds(t *testing.T) {
 			t.Errorf("output has %q:\n%s", not, out.String())
 		}
 	}
+	if kept.String() != stream {
+		t.Errorf("kept %q", kept.String())
+	}
 	if r.passed != 1 || r.skipped != 1 || len(r.refused) != 1 {
 		t.Errorf("passed %d, skipped %d, refused %v; want 1, 1, one", r.passed, r.skipped, r.refused)
 	}
 }
 
 func TestSkipsAreAllowedByNameOrOutsideCI(t *testing.T) {
-	named := &report{out: &bytes.Buffer{}, allowed: regexp.MustCompile("^TestTwo$"), strict: true}
-	loose := &report{out: &bytes.Buffer{}, allowed: regexp.MustCompile("^$")}
+	named := &report{out: &bytes.Buffer{}, kept: io.Discard, allowed: regexp.MustCompile("^TestTwo$"), strict: true}
+	loose := &report{out: &bytes.Buffer{}, kept: io.Discard, allowed: regexp.MustCompile("^$")}
 	for _, r := range []*report{named, loose} {
 		r.read(strings.NewReader(stream))
 		if len(r.refused) != 0 || r.skipped != 1 {
@@ -102,7 +106,7 @@ func TestSkipsAreAllowedByNameOrOutsideCI(t *testing.T) {
 
 func TestWhatDidNotEndIsNamed(t *testing.T) {
 	var out bytes.Buffer
-	r := &report{out: &out, allowed: regexp.MustCompile("^$")}
+	r := &report{out: &out, kept: io.Discard, allowed: regexp.MustCompile("^$")}
 	err := r.run(t.Context(), []string{"echo", `{"Action":"output","Package":"m/a","Test":"TestHangs","Output":"so far\n"}`})
 	if err != nil && !errors.Is(err, errQuiet) {
 		t.Fatal(err)

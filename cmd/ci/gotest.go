@@ -25,6 +25,7 @@ func test(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&pick.without, "without", "", "leave out packages whose tests need this one")
 	flags.StringVar(&pick.only, "only", "", "leave out packages whose tests do not need this one")
 	flags.StringVar(&pick.having, "having", "", "leave out packages without a test of this prefix")
+	keep := flags.String("keep", "", "file that keeps the events of go test -json")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -41,8 +42,17 @@ func test(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintln(out, "ci test: no package to test")
 		return nil
 	}
-	r := &report{out: out, allowed: allowed, strict: os.Getenv("MILLRACE_NO_SKIP") == "1"}
-	return r.run(ctx, slices.Concat([]string{"go", "test", "-json"}, goFlags, pkgs))
+	r := &report{out: out, kept: io.Discard, allowed: allowed, strict: os.Getenv("MILLRACE_NO_SKIP") == "1"}
+	args = slices.Concat([]string{"go", "test", "-json"}, goFlags, pkgs)
+	if *keep == "" {
+		return r.run(ctx, args)
+	}
+	kept, err := os.Create(*keep)
+	if err != nil {
+		return err
+	}
+	r.kept = kept
+	return errors.Join(r.run(ctx, args), kept.Close())
 }
 
 // split parts go test's own flags from the package patterns at the end.
@@ -62,6 +72,7 @@ type event struct {
 // report turns events into text. It is used from one goroutine.
 type report struct {
 	out     io.Writer
+	kept    io.Writer // gets every line as it is
 	allowed *regexp.Regexp
 	strict  bool
 
@@ -101,6 +112,7 @@ func (r *report) read(stream io.Reader) {
 	in := bufio.NewReader(stream)
 	for {
 		line, err := in.ReadBytes('\n')
+		r.kept.Write(line)
 		var e event
 		switch {
 		case len(line) == 0:

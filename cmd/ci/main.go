@@ -18,10 +18,11 @@ import (
 const usage = `usage:
   ci setup                       install the Debian packages that tests need
   ci lane NAME SHARE -- CMD...   run CMD, print its time, fail above SHARE (as 8m)
-  ci test [-may-skip RE] [-without PKG] [-only PKG] [-having PREFIX] -- FLAGS PACKAGES
+  ci test [-may-skip RE] [-keep FILE] [-without PKG] [-only PKG] [-having PREFIX] -- FLAGS PACKAGES
                                  go test with one line a package and every skip;
                                  of PACKAGES, take those whose tests do not need
-                                 PKG, need it, have a name with PREFIX
+                                 PKG, need it, have a name with PREFIX; FILE
+                                 keeps the events of go test -json
   ci unchanged -- CMD...         run CMD, fail if a file of the tree is another after
 `
 

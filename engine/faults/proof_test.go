@@ -41,6 +41,7 @@ type proof struct {
 	faults  int
 	verdict verdict
 	took    []time.Duration // from the end of each fault until things went on
+	alive   time.Duration   // ten times what is claimed of took: what takes longer hangs; 0: no claim
 }
 
 // prove prints p in the one form that cmd/reliability reads, and fails the test
@@ -51,6 +52,9 @@ func prove(t *testing.T, p proof) {
 	t.Logf("proof: name=%s seed=%d events=%d faults=%d lost=%d doubled=%d disordered=%d p50=%s p95=%s",
 		p.name, p.seed, v.rows, p.faults, v.lost, v.doubled, v.disordered, quantile(p.took, 50), quantile(p.took, 95))
 	v.must(t)
+	if slowest := quantile(p.took, 100); p.alive > 0 && slowest > p.alive {
+		t.Errorf("it went on after %s only: it hung", slowest)
+	}
 	if p.faults == 0 {
 		t.Error("no fault was made: the test proves nothing")
 	}
@@ -64,4 +68,16 @@ func quantile(took []time.Duration, percent int) time.Duration {
 	sorted := slices.Sorted(slices.Values(took))
 	at := max(0, (len(sorted)*percent+99)/100-1)
 	return sorted[at].Round(time.Millisecond)
+}
+
+func TestQuantile(t *testing.T) {
+	took := []time.Duration{4 * time.Second, time.Second, 3 * time.Second, 2 * time.Second}
+	for percent, want := range map[int]time.Duration{1: time.Second, 50: 2 * time.Second, 75: 3 * time.Second, 95: 4 * time.Second, 100: 4 * time.Second} {
+		if got := quantile(took, percent); got != want {
+			t.Errorf("quantile %d = %s; want %s", percent, got, want)
+		}
+	}
+	if got := quantile(nil, 50); got != 0 {
+		t.Errorf("quantile of nothing = %s", got)
+	}
 }

@@ -1,0 +1,61 @@
+package main
+
+// row is one kind of fault: the names under which its tests print their proofs, the
+// tests, and those that take the protection away.
+type row struct {
+	what     string
+	names    []string
+	tests    []string // one for each name
+	controls []string
+}
+
+// rows of the table, in the order of an event's way.
+var rows = []row{
+	{"the engine is killed, again and again", []string{"crash_loop"}, []string{"TestFaultCrashLoop"},
+		[]string{"TestOracleNoticesLossDoublingAndDisorder", "TestFaultControlAckBeforeAppendLoses", "TestFaultControlOutputsBeforePositionDouble"}},
+	{"the engine is told to end, under load", []string{"sigterm_50", "restart_order", "second_sigterm", "drain_without_servers"},
+		[]string{"TestFaultSIGTERMDrainsUnderLoad", "TestFaultRestartOrder", "TestFaultSecondSIGTERMStopsAtOnce", "TestFaultAwayServersDoNotHoldTheDrain"},
+		[]string{"TestOracleNoticesLossDoublingAndDisorder"}},
+	{"another engine takes over; the first one wakes up", []string{"takeover", "stalled_owner", "newer_incarnation"},
+		[]string{"TestFaultTakeover", "TestFaultStalledOwnerIsFencedOff", "TestFaultNewerIncarnationReplacesTheOlder"},
+		[]string{"TestFaultTakeoverControl", "TestFenceControl"}},
+	{"the plugin is killed", []string{"plugin_killed", "killed_engine_leaves_no_plugin"},
+		[]string{"TestFaultPluginKilledUnderLoad", "TestFaultKilledEngineLeavesNoPlugin"}, []string{"TestOracleNoticesLossDoublingAndDisorder"}},
+	{"the line to the broker breaks; messages come again", []string{"broker_connection_dropped", "redelivered_ids", "duplicate_publish"},
+		[]string{"TestFaultBrokerConnectionDropped20Times", "TestFaultRedeliveredIDsGiveOneRow", "TestFaultDuplicatePublish"},
+		[]string{"TestFaultControlDropsWithoutIdentityDouble"}},
+	{"the broker ends a consumer: queue deleted, or its patience over", []string{"basic_cancel_no_phantom"},
+		[]string{"TestFaultBasicCancelBringsNoPhantom"}, []string{"TestFaultControlStockConsumerMakesPhantoms"}},
+	{"a message that was refused before, with headers of every kind", []string{"redelivery_headers"},
+		[]string{"TestFaultRedeliveredHeadersKeepTheirTypes"}, []string{"TestFaultControlStockConsumerLoopsOnHeaders"}},
+	{"Redis is killed and started again", []string{"redis_restarted"}, []string{"TestFaultRedisRestartedUnderLoad"},
+		[]string{"TestFaultControlRedisWithoutFileStopsLoudly"}},
+	{"MariaDB is there and does not do what it is asked",
+		[]string{"mariadb_chaos/restarts", "mariadb_chaos/commit", "mariadb_chaos/deadlocks", "mariadb_chaos/connections", "mariadb_chaos/read_only", "mariadb_chaos/drift"},
+		[]string{"TestFaultDatabaseRestartedUnderLoad", "TestFaultDatabaseCutAtCommit", "TestFaultDatabaseDeadlockStorm", "TestFaultDatabaseWithoutConnections", "TestFaultDatabaseReadOnly", "TestFaultDatabaseSchemaDrift"},
+		[]string{"TestCommitLineCutsWhereItSays", "TestCrashControl", "TestFaultControlSinkWithoutPositionDoubles"}},
+	{"MariaDB is away until there is no room for more", []string{"database_away_log_full", "database_away_redis_full"},
+		[]string{"TestFaultDatabaseAwayUntilTheLogIsFull", "TestFaultDatabaseAwayUntilRedisIsFull"}, []string{"TestOracleNoticesLossDoublingAndDisorder"}},
+	{"a disk is full", []string{"disk_full/mariadb", "disk_full/redis", "disk_full/rabbitmq"},
+		[]string{"TestFaultDiskFullUnderMariaDB", "TestFaultDiskFullUnderRedis", "TestFaultDiskFullUnderRabbitMQ"},
+		[]string{"TestFaultDiskIsFullAndHasRoomAgain"}},
+	{"one bad row among many; dead letters are driven again", []string{"batch_bisect", "dead_letters_driven_again"},
+		[]string{"TestFaultBatchBisect", "TestFaultDeadLettersDrivenAgainUnderKills"}, []string{"TestFaultControlNeighboursBeforeDeadLetterLoseIt"}},
+	{"pipelines of other shapes, killed on the way", []string{"two_pipelines", "two_input_streams", "foreign_stream"},
+		[]string{"TestFaultTwoPipelinesWithEqualNames", "TestFaultSinkWithTwoInputStreams", "TestFaultForeignStream"}, []string{"TestOracleNoticesLossDoublingAndDisorder"}},
+	{"all of it by chance, under a steady load", []string{"soak"}, []string{"TestFaultSoak"}, []string{"TestOracleNoticesLossDoublingAndDisorder"}},
+}
+
+// refusals are tests whose outcome is all there is to show.
+var refusals = []struct{ what, test string }{
+	{"a crash between the append and the acknowledgement loses and doubles nothing", "TestFaultCrashBetweenAppendAndAck"},
+	{"a crash before a stage's commit loses and doubles nothing", "TestFaultCrashBeforeCommit"},
+	{"a crash between a dead letter and its neighbours loses neither", "TestFaultCrashBetweenDeadLetterAndNeighbours"},
+	{"a crash between `COMMIT` and the position in Redis doubles nothing", "TestFaultCrashBetweenSQLAndRedisPosition"},
+	{"a Redis that syncs each second is refused under `durability: strict`", "TestFaultEverysecIsRefusedUnderStrict"},
+	{"it is refused, too, when it is set so later", "TestFaultEverysecSetLaterStopsTheEngine"},
+	{"a real broker with an embedded log is a mistake, and said to be one", "TestFaultRealBrokerWithEmbeddedLogIsRefused"},
+	{"a Redis that was emptied stops the engine until the loss is accepted", "TestFaultRedisFlushedUnderLoad"},
+	{"a second engine of one id is refused", "TestFaultSecondEngineOfOneIDIsRefused"},
+	{"equal ids from two plants are two messages", "TestFaultEqualIDsOfTwoPlants"},
+}
