@@ -17,7 +17,7 @@ import (
 // the new epoch.
 //
 // A reader that keeps its own position under an older epoch is then placed by
-// [Log.Align] at the same frame number as far as that exists.
+// [Log.Align] at the last entry that it shares with what is there.
 func AcceptLoss(ctx context.Context, cfg Config) (uint64, error) {
 	l, err := connectOnly(cfg)
 	if err != nil {

@@ -99,8 +99,9 @@ func (l *Log) Position(ctx context.Context, reader, stream string, number int) (
 // Align puts a reader's position to where the reader's own store says that it
 // stands, forward or back; the zero Position means the start of what is there.
 // A place of another epoch is [ErrWrongEpoch], unless a loss was accepted: the
-// reader is then put to the nearest place that exists. One beyond the lane's end is
-// [ErrBehind]: the log has lost what that store has seen. One below what is still
+// reader is then put to the last entry that was there before it lost its own, by
+// number and time. One beyond the lane's end, or where the lane has another entry,
+// is [ErrBehind]: the log has lost what that store has seen. One below what is still
 // there is [ErrBehind] too. All are Fatal and the log tells [Config.OnFatal].
 func (l *Log) Align(ctx context.Context, le *Lease, reader, stream string, number int, to event.Position) error {
 	ln, err := l.lane(stream, number)
@@ -112,7 +113,7 @@ func (l *Log) Align(ctx context.Context, le *Lease, reader, stream string, numbe
 		epoch = ""
 	}
 	word, rest, err := l.call(ctx, alignScript,
-		[]string{l.keys.meta, l.keys.owners, le.key, l.keys.positions, ln.info},
+		[]string{l.keys.meta, l.keys.owners, le.key, l.keys.positions, ln.info, ln.key},
 		[]any{
 			l.epochText, le.name, le.token, l.cfg.LeaseTTL.Milliseconds(),
 			positionField(reader, stream, number), entryID(to), epoch,
@@ -131,6 +132,10 @@ func (l *Log) aligned(le *Lease, to event.Position, word string, rest []any) err
 		return l.fail(fmt.Errorf("%w: the reader stands at %s, the log's epoch is %d; was it flushed or exchanged?", ErrWrongEpoch, to, l.epoch))
 	case "trimmed":
 		return l.failAsTorn(fmt.Errorf("%w: %s is needed, what is left starts behind %s", ErrBehind, to, replyText(rest, 0)))
+	case "other":
+		return l.failAsTorn(fmt.Errorf("%w: the reader stands at %s, and other entries have come to that place since", ErrBehind, to))
+	case "behind":
+		return l.failAsTorn(fmt.Errorf("%w: the reader stands at %s, it ends at %s", ErrBehind, to, replyText(rest, 0)))
 	case "lost_lease":
 		l.lostTo(le, "")
 		return ErrLostLease

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
@@ -142,6 +143,39 @@ func acceptsLoss(t *testing.T, database Database) {
 	next.must(next.Align(ctx, sink, "y@live", stream.Journal, 0, far))
 	if got := next.position("y@live", stream.Journal, 0); got.Seq != 5 {
 		t.Fatalf("old position beyond the end became %s; want the end when the loss was accepted, frame 5", got)
+	}
+	next.wantNoFatal()
+}
+
+// findsReusedPlaces puts a lane back to an older state while nobody looks, and lets
+// new entries take the numbers of lost ones: a reader that has finished those does not
+// pass over the new ones, neither before the loss is accepted nor afterwards.
+func findsReusedPlaces(t *testing.T, database Database) {
+	url, ctx := database(t), t.Context()
+	r := start(t, url)
+	_, at := stage(t, r, 4)
+	r.stop()
+	r.must(r.raw.XDel(ctx, laneKey, at[2].EntryID(), at[3].EntryID()).Err())
+	r.must(r.raw.HSet(ctx, "mr:{suite}:lane:journal:0", "head", at[1].EntryID()).Err())
+	eventually(t, "the next millisecond", func() bool { return uint64(time.Now().UnixMilli()) > at[3].Ms })
+	late := start(t, url) // knows nothing of what was lost
+	src := late.lease("source:late")
+	for range 3 {
+		late.put(src, stream.Journal, 0, "new", 1)
+	}
+	err := late.Align(ctx, late.lease("stage:x"), "x@live", stream.Journal, 0, at[3])
+	if !errors.Is(err, stream.ErrBehind) {
+		t.Fatalf("align to a place that another entry has: %v; want ErrBehind", err)
+	}
+	late.wantFatal(stream.ErrBehind)
+	wantAdvice(t, err)
+	late.stop()
+	_, err = stream.AcceptLoss(ctx, stream.Config{URL: url, Pipeline: "suite", EngineID: "one", Lanes: 2})
+	late.must(err)
+	next := start(t, url)
+	next.must(next.Align(ctx, next.lease("stage:x"), "x@live", stream.Journal, 0, at[3]))
+	if got := next.position("x@live", stream.Journal, 0); got.EntryID() != at[1].EntryID() {
+		t.Fatalf("the reader goes on behind %s; want %s, the last entry before the loss", got, at[1])
 	}
 	next.wantNoFatal()
 }

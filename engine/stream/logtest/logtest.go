@@ -55,6 +55,7 @@ func Run(t *testing.T, database Database) {
 		{"a log trimmed by others stops the pipeline", stopsWhenTrimmedByOthers},
 		{"a lane that ends before what was stored stops the pipeline", stopsWhenBehind},
 		{"other lanes and formats are refused", refusesOtherLanes},
+		{"entries in the places of lost ones are not passed over", findsReusedPlaces},
 		{"an accepted loss lets the log go on", acceptsLoss},
 		{"units merge what has queued up", mergesUnits},
 		{"an undecodable entry becomes a dead letter", passesUndecodable},

@@ -1,7 +1,10 @@
--- Puts a reader's position where the reader's own store says that it stands.
--- KEYS: meta, owners, lease, positions, lane
+-- Puts a reader's position where the reader's own store says that it stands. That
+-- must be an entry of this lane, or the last that was trimmed: a log that was put back
+-- to an older state gives the numbers of lost entries to others, at later times.
+-- KEYS: meta, owners, lease, positions, lane, lane stream
 -- ARGV: epoch, lease name, token, ttl ms, position field, to, epoch of to ("" for the start)
 -- -> "ok", position | "lost_lease" | "wrong_epoch" | "foreign" | "behind", head | "trimmed", floor
+--    | "other", to
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then
   return {'wrong_epoch', ''}
 end
@@ -20,7 +23,9 @@ elseif ARGV[7] ~= ARGV[1] then -- from before a loss that was accepted: the near
   if redis.call('HGET', KEYS[1], 'accepted') ~= ARGV[1] then
     return {'foreign', ''}
   end
-  if number(to) > number(rejoin) then -- what came after the loss has its numbers again
+  local shared = redis.call('XREVRANGE', KEYS[6], to, '-', 'COUNT', 1)[1]
+  to = shared and shared[1] or floor
+  if number(to) > number(rejoin) then -- came after the loss, at a time that had been before
     to = rejoin
   end
   if number(to) < number(floor) then
@@ -32,6 +37,9 @@ if number(to) > number(head) then
 end
 if number(to) < number(floor) then
   return {'trimmed', floor}
+end
+if to ~= floor and to ~= rejoin and #redis.call('XRANGE', KEYS[6], to, to) == 0 then
+  return {'other', to}
 end
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
 redis.call('HSET', KEYS[4], ARGV[5], to)
