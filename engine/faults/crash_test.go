@@ -81,12 +81,13 @@ func TestFaultCrashLoop(t *testing.T) {
 	prove(t, proof{name: "crash_loop", seed: seed, faults: len(recoveries), verdict: v, took: recoveries})
 }
 
-// TestFaultRestartOrder restarts quickly with units in flight.
+// TestFaultRestartOrder restarts quickly with units in flight, 50 times in a soak. Its
+// control is TestFaultControlConsumerGroupBreaksOrder.
 func TestFaultRestartOrder(t *testing.T) {
 	r := newRig(t, setup{})
 	l := newLedger()
 	r.under(&producer{url: r.amqp, ledger: l, rate: 4000, copies: 1}, func() {
-		for range 20 {
+		for range times(20, 50) {
 			e := r.start("restart")
 			r.awaitReady(e)
 			e.signal(t, syscall.SIGTERM)
