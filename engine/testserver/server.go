@@ -196,15 +196,20 @@ func (s *server) adopt(t testing.TB, err error) {
 
 func (s *server) logPath() string { return filepath.Join(s.Dir, "output.log") }
 
-// logTail is the end of what the server has printed.
+// Log is all that the server has printed.
+func (s *server) Log() string {
+	text, _ := os.ReadFile(s.logPath())
+	return string(text)
+}
+
 // said reports whether the server has written text since it was started last.
 func (s *server) said(text string) bool {
 	all, _ := os.ReadFile(s.logPath())
 	return strings.Contains(string(all[min(s.logFrom, int64(len(all))):]), text)
 }
 
+// logTail is the end of what the server has printed.
 func (s *server) logTail() string {
-	text, _ := os.ReadFile(s.logPath())
-	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	lines := strings.Split(strings.TrimRight(s.Log(), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-25):], "\n")
 }
