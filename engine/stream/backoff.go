@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 )
 
@@ -10,14 +9,17 @@ import (
 type backoff struct {
 	first, most time.Duration
 	next        time.Duration
+	jitter      func() float64
 }
 
-func newBackoff() *backoff { return &backoff{first: 10 * time.Millisecond, most: 2 * time.Second} }
+func (l *Log) newBackoff() *backoff {
+	return &backoff{first: 10 * time.Millisecond, most: 2 * time.Second, jitter: l.cfg.Jitter}
+}
 
 // wait sleeps and reports whether ctx still lives.
 func (b *backoff) wait(ctx context.Context) bool {
 	b.next = min(max(2*b.next, b.first), b.most)
-	return sleep(ctx, b.next/2+rand.N(b.next/2+1))
+	return sleep(ctx, b.next/2+time.Duration(b.jitter()*float64(b.next/2+1)))
 }
 
 func (b *backoff) reset() { b.next = 0 }

@@ -1,9 +1,12 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"net"
 	"strings"
 	"time"
 
@@ -31,6 +34,9 @@ type Config struct {
 
 	Logger  *slog.Logger // default: discards
 	OnFatal func(error)  // hears once why the log must not be used any more; must not block or call the log
+
+	Dial   func(ctx context.Context) (net.Conn, error) // opens a connection to the server behind URL; default: as URL says
+	Jitter func() float64                              // draws from [0, 1) how pauses between tries differ; default: at random
 }
 
 const maxLanes = 256
@@ -48,6 +54,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.OnFatal == nil {
 		c.OnFatal = func(error) {}
+	}
+	if c.Jitter == nil {
+		c.Jitter = rand.Float64
 	}
 }
 

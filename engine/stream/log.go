@@ -100,7 +100,7 @@ func waiting(o *redis.Options, pool int) *redis.Options {
 
 // patiently repeats do with backoff while Redis is away.
 func (l *Log) patiently(ctx context.Context, what string, do func(context.Context) error) error {
-	b := newBackoff()
+	b := l.newBackoff()
 	for tries := 0; ; tries++ {
 		err := do(ctx)
 		if err == nil || node.ClassOf(err) != node.Away {

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -74,6 +75,9 @@ func (l *Log) options() (*redis.Options, error) {
 	o.DialerRetries = 1
 	if l.cfg.Strict {
 		o.OnConnect = l.proveConnection
+	}
+	if dial := l.cfg.Dial; dial != nil {
+		o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
 	}
 	return o, nil
 }

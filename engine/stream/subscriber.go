@@ -226,7 +226,7 @@ func (s *LaneSubscriber) keep(ctx context.Context, letters []DeadLetter) error {
 // deliver hands u out until it is acknowledged, and commits it. It reports
 // whether that has happened.
 func (s *LaneSubscriber) deliver(taking, work context.Context, u *node.Unit, out chan<- *message.Message) (bool, error) {
-	nacks := &backoff{first: time.Millisecond, most: 20 * time.Millisecond}
+	nacks := &backoff{first: time.Millisecond, most: 20 * time.Millisecond, jitter: s.cfg.Log.cfg.Jitter}
 	for taking.Err() == nil {
 		acked, err := s.offer(taking, work, u, out)
 		if acked && !errors.Is(err, ErrUnblocked) {
@@ -269,7 +269,7 @@ func (s *LaneSubscriber) commit(ctx context.Context, u *node.Unit, d *Delivery) 
 		Reader: s.cfg.Reader, Stream: s.cfg.Stream, Lane: s.cfg.Lane,
 		After: u.After, Last: u.Last, Effects: d.effects,
 	}
-	b := newBackoff()
+	b := s.cfg.Log.newBackoff()
 	for {
 		_, err := s.cfg.Log.Commit(ctx, s.cfg.Lease, c)
 		switch {
@@ -297,7 +297,7 @@ func (s *LaneSubscriber) readAhead(ctx context.Context, q *queue, from event.Pos
 		}
 	}()
 	r := laneReader{sub: s, client: client, last: from, count: 16}
-	b := newBackoff()
+	b := s.cfg.Log.newBackoff()
 	for ctx.Err() == nil {
 		items, err := r.next(ctx)
 		if err != nil && ctx.Err() == nil {
