@@ -14,7 +14,7 @@ type point string
 var points = []point{
 	"redis.hello", "redis.info", "redis.open", "redis.streams", "redis.head", "redis.facts", "redis.ensure", "redis.register", // start
 	"redis.acquire", "redis.renew", "redis.release", // leases
-	"redis.epoch", "redis.usage", "redis.stats", "redis.peek", "redis.trim", // background
+	"redis.epoch", "redis.usage", "redis.stats", "redis.peek", "redis.expire", "redis.trim", // background
 	"broker.consume", "broker.deliver", "redis.append", "redis.letters.source", "broker.ack", "broker.suspend", // ingest
 	"redis.position.stage", "redis.read.stage", "redis.state", "redis.commit.stage", // stage
 	"redis.position.sink", "table.position", "redis.align", "redis.read.sink", "redis.letters.sink",

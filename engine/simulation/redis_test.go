@@ -203,7 +203,7 @@ func facts(args []string) []byte {
 var scripts = func() map[string]string {
 	names := map[string]string{}
 	for _, parts := range [][]string{
-		{"open"}, {"acquire"}, {"release"}, {"renew"}, {"append"}, {"outputs", "commit"}, {"deadletters"}, {"ensure"}, {"align"},
+		{"open"}, {"acquire"}, {"release"}, {"renew"}, {"append"}, {"outputs", "letters", "commit"}, {"letters", "deadletters"}, {"ensure"}, {"align"},
 		{"register"}, {"trim"}, {"peek"}, {"facts"},
 	} {
 		var text []byte
@@ -234,6 +234,8 @@ func pointOf(args []string) (point, string) {
 		return "redis.read." + point(readerOf(args[len(args)-2])), args[len(args)-2]
 	case "HKEYS":
 		return "redis.streams", ""
+	case "XRANGE":
+		return "redis.expire", ""
 	case "HMGET":
 		return "redis.state", args[len(args)-1]
 	case "XLEN":

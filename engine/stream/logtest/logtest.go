@@ -43,6 +43,7 @@ func Run(t *testing.T, database Database) {
 		{"a dead letter above 16 MiB is cut", cutsDeadLetters},
 		{"dropped dead letters are gone and may come again", dropsDeadLetters},
 		{"dead letters are kept for their own time", expiresDeadLetters},
+		{"a letter that waits has something to wait for", waitsForSomething},
 		{"a letter of strict order holds its key up until it is driven", holdsKeysUp},
 		{"a dead letter that is driven again is in one place", redrivesDeadLetters},
 		{"a reader begins behind the place that it is told", beginsWhereTold},

@@ -27,68 +27,86 @@ func (r *rig) held(key, generation string) int64 {
 	return found[key].Events
 }
 
-func holdsKeysUp(t *testing.T, database Database) {
+// keyHolder is a node with strict order and its lease.
+type keyHolder struct {
+	*rig
+	lease     *stream.Lease
+	first, at event.Position // just before and at the one entry that it reads
+}
+
+func holdKeys(t *testing.T, database Database) *keyHolder {
 	r := start(t, database(t))
 	ctx := t.Context()
 	r.must(r.EnsureStreams(ctx, []string{"celsius@redrive"}))
 	for _, reader := range []string{"celsius@live", "celsius@redrive"} {
 		r.must(r.RegisterReader(ctx, reader, stream.Journal, false))
 	}
-	le := r.lease("stage:celsius")
-	at := r.put(r.lease("source:x"), stream.Journal, 0, "e", 1)
-	commit := func(reader string, after, last event.Position, e stream.Effects) (stream.Answer, error) {
-		return r.Commit(ctx, le, stream.Commit{Reader: reader, Stream: stream.Journal, After: after, Last: last, Effects: e})
-	}
-	first := event.Position{Epoch: r.Epoch()}
+	return &keyHolder{r, r.lease("stage:celsius"), event.Position{Epoch: r.Epoch()}, r.put(r.lease("source:x"), stream.Journal, 0, "e", 1)}
+}
 
-	if err := r.StoreDeadLetters(ctx, le, []stream.DeadLetter{strict("b", "k", true)}); !errors.Is(err, stream.ErrUnblocked) {
+func (h *keyHolder) commit(reader string, e stream.Effects) (stream.Answer, error) {
+	return h.Commit(h.t.Context(), h.lease, stream.Commit{Reader: reader, Stream: stream.Journal, After: h.first, Last: h.at, Effects: e})
+}
+
+// wants fails unless so many events hold key k up, and of them so many among what
+// is driven again.
+func (h *keyHolder) wants(what string, live, redrive int64) {
+	h.t.Helper()
+	if h.held("k", "live") != live || h.held("k", "redrive") != redrive {
+		h.t.Fatalf("%s: %d and %d hold the key up; want %d and %d", what, h.held("k", "live"), h.held("k", "redrive"), live, redrive)
+	}
+}
+
+// waitsForSomething: a letter that waits is refused where nothing holds its key up.
+func waitsForSomething(t *testing.T, database Database) {
+	h := holdKeys(t, database)
+	lone := []stream.DeadLetter{strict("b", "k", true)}
+	if err := h.StoreDeadLetters(t.Context(), h.lease, lone); !errors.Is(err, stream.ErrUnblocked) {
 		t.Fatalf("a letter that waits for nothing: %v; want ErrUnblocked", err)
 	}
-	answer, err := commit("celsius@live", first, at, stream.Effects{DeadLetters: []stream.DeadLetter{strict("b", "k", true)}})
-	if answer != stream.Unblocked || !errors.Is(err, stream.ErrUnblocked) || r.position("celsius@live", stream.Journal, 0) != first {
+	answer, err := h.commit("celsius@live", stream.Effects{DeadLetters: lone})
+	if answer != stream.Unblocked || !errors.Is(err, stream.ErrUnblocked) || h.position("celsius@live", stream.Journal, 0) != h.first {
 		t.Fatalf("a commit of such a letter: %s, %v; want it refused as a whole", answer, err)
 	}
+	h.wants("nothing is stored", 0, 0)
+	h.wantNoFatal()
+}
+
+func holdsKeysUp(t *testing.T, database Database) {
+	h := holdKeys(t, database)
+	ctx := t.Context()
 	both := []stream.DeadLetter{strict("a", "k", false), strict("b", "k", true)}
-	answer, err = commit("celsius@live", first, at, stream.Effects{DeadLetters: both})
-	if answer != stream.OK || err != nil || r.held("k", "live") != 2 {
-		t.Fatalf("a letter and one behind it: %s, %v, %d hold the key up; want 2", answer, err, r.held("k", "live"))
+	if answer, err := h.commit("celsius@live", stream.Effects{DeadLetters: both}); answer != stream.OK || err != nil {
+		t.Fatalf("a letter and one behind it: %s, %v", answer, err)
 	}
-	r.must(r.StoreDeadLetters(ctx, le, append(both, strict("c", "k", true))))
-	if n := r.held("k", "live"); n != 3 {
-		t.Fatalf("%d hold the key up, want 3: letters that are there already count once", n)
-	}
-	found, err := r.Blocked(ctx, "celsius", "live", []string{"k"})
-	r.must(err)
+	h.wants("two letters", 2, 0)
+	h.must(h.StoreDeadLetters(ctx, h.lease, append(both, strict("c", "k", true))))
+	h.wants("letters that are there already count once", 3, 0)
+	found, err := h.Blocked(ctx, "celsius", "live", []string{"k"})
+	h.must(err)
 	if found["k"].First != both[0].Event.ID.String() {
 		t.Errorf("%s holds the key up first, want %s", found["k"].First, both[0].Event.ID)
 	}
-
-	letters, err := r.DeadLetters(ctx, "", 10)
-	r.must(err)
+	letters, err := h.DeadLetters(ctx, "", 10)
+	h.must(err)
 	if !letters[0].Strict || letters[0].Waits || !letters[1].Waits {
 		t.Errorf("letters are read as %+v", letters)
 	}
-	outputs := []stream.Output{{Stream: "celsius@redrive", Lane: 0, Frame: frame(t, "a", 1), Events: 1}}
-	r.must(r.Redrive(ctx, letters[:1], outputs))
-	if n := r.held("k", "live"); n != 3 {
-		t.Fatalf("%d hold the key up while one is being driven again, want 3", n)
-	}
+	h.must(h.Redrive(ctx, letters[:1], []stream.Output{{Stream: "celsius@redrive", Lane: 0, Frame: frame(t, "a", 1), Events: 1}}))
+	h.wants("one is being driven again", 3, 0)
 	again := strict("a", "k", false)
 	again.Generation = "redrive"
 	free := []stream.Released{{Node: "celsius", Key: "k", Events: 1}}
-	answer, err = commit("celsius@redrive", first, at, stream.Effects{DeadLetters: []stream.DeadLetter{again}, Released: free})
-	if answer != stream.OK || err != nil || r.held("k", "live") != 3 || r.held("k", "redrive") != 1 {
-		t.Fatalf("refused again: %s, %v, %d and %d hold the key up; want 3, and 1 among what is driven again",
-			answer, err, r.held("k", "live"), r.held("k", "redrive"))
+	if answer, err := h.commit("celsius@redrive", stream.Effects{DeadLetters: []stream.DeadLetter{again}, Released: free}); answer != stream.OK || err != nil {
+		t.Fatalf("refused again: %s, %v", answer, err)
 	}
-	letters, err = r.DeadLetters(ctx, "", 10)
-	r.must(err)
-	_, err = r.DropDeadLetters(ctx, letters)
-	r.must(err)
-	if r.held("k", "live") != 0 || r.held("k", "redrive") != 0 {
-		t.Errorf("%d and %d hold the key up, want none: the letters are dropped", r.held("k", "live"), r.held("k", "redrive"))
-	}
-	if keys := r.raw.Exists(ctx, "mr:{suite}:blocked", "mr:{suite}:blockedby").Val(); keys != 0 {
+	h.wants("it is refused again", 3, 1)
+	letters, err = h.DeadLetters(ctx, "", 10)
+	h.must(err)
+	_, err = h.DropDeadLetters(ctx, letters)
+	h.must(err)
+	h.wants("all are dropped", 0, 0)
+	if keys := h.raw.Exists(ctx, "mr:{suite}:blocked", "mr:{suite}:blockedby").Val(); keys != 0 {
 		t.Errorf("%d keys are left", keys)
 	}
 }
