@@ -65,7 +65,7 @@ func TestFaultReplicaStopsStrict(t *testing.T) {
 		r.start("strict")
 		r.awaitRows(r.rows() + 300)
 	})
-	r.settle(l).must(t)
+	prove(t, proof{name: "redis_disaster/replica_strict", faults: 1, verdict: r.settle(l)})
 }
 
 // TestFaultReplicaIsWaitedForWithBestEffort: with best effort the engine waits while
@@ -82,7 +82,7 @@ func TestFaultReplicaIsWaitedForWithBestEffort(t *testing.T) {
 		r.awaitReady(e)
 		r.awaitRows(r.rows() + 300)
 	})
-	r.settle(l).must(t)
+	prove(t, proof{name: "redis_disaster/replica", faults: 1, verdict: r.settle(l)})
 }
 
 // fillRedis makes the append-only file long by other keys' commands.
@@ -128,7 +128,7 @@ func TestFaultLoadingRedisIsWaitedFor(t *testing.T) {
 		r.awaitRows(r.rows() + 300)
 		r.awaitReady(second)
 	})
-	r.settle(l).must(t)
+	prove(t, proof{name: "redis_disaster/loading", faults: 1, verdict: r.settle(l)})
 }
 
 // appendOnlyDir is the folder of Redis' append-only file.
@@ -158,7 +158,7 @@ func TestFaultOlderCopyStopsTheEngine(t *testing.T) {
 	r.acceptLoss("older")
 	r.start("older")
 	r.burst(l, 1800, 2400)
-	r.settle(l).must(t)
+	prove(t, proof{name: "redis_disaster/older_copy", faults: 1, verdict: r.settle(l)})
 }
 
 // TestFaultOlderCopyFoundLate starts an engine on an older copy while the rows that
@@ -183,7 +183,7 @@ func TestFaultOlderCopyFoundLate(t *testing.T) {
 	r.refused(e, failure, "engine log accept-loss")
 	r.acceptLoss("older")
 	r.start("older")
-	r.settle(l).must(t)
+	prove(t, proof{name: "redis_disaster/older_copy_late", faults: 1, verdict: r.settle(l)})
 }
 
 // holdRows locks all rows of a table until the returned function is called.
@@ -256,7 +256,7 @@ func TestFaultSilentLineToRedis(t *testing.T) {
 		}
 		r.awaitRows(r.rows() + 300)
 	})
-	r.settle(l).must(t)
+	prove(t, proof{name: "redis_disaster/silent_line", faults: 1, verdict: r.settle(l)})
 }
 
 // streamEntries counts the entries of all lanes of a stream, and finds a lane that

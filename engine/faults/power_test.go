@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -47,13 +46,7 @@ func TestFaultPowerLossOfTheLog(t *testing.T) {
 			away = append(away, time.Since(began))
 		}
 	})
-	v := r.settle(l)
-	published, confirmed := l.counts()
-	slices.Sort(away)
-	t.Logf("seed %d: %d power cuts, %d published, %d confirmed, %d rows, lost %d, doubled %d, out of order %d; 200 rows after a cut p50 %s p95 %s",
-		seed, len(away), published, confirmed, v.rows, v.lost, v.doubled, v.disordered,
-		away[len(away)/2].Round(time.Millisecond), away[len(away)*95/100].Round(time.Millisecond))
-	v.must(t)
+	prove(t, proof{name: "power_loss_log", seed: seed, faults: len(away), verdict: r.settle(l), took: away})
 	r.awaitReady(e)
 }
 

