@@ -178,9 +178,6 @@ func (w *world) wait(d time.Duration) bool {
 	}
 }
 
-// until waits for the moment d after the run's begin.
-func (w *world) until(d time.Duration) bool { return w.wait(time.Until(w.began.Add(d))) }
-
 // dice gives random numbers that depend on the seed and on what they are for, and
 // on nothing else: not on which goroutine came first.
 func (w *world) dice(what string, n int) *rand.Rand {
