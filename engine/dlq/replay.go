@@ -125,20 +125,18 @@ func Replay(ctx context.Context, log Journal, driver Driver, c Choice, opts Repl
 }
 
 // Follow drives those letters of a node with strict order again that wait for nothing
-// any more, in order, and returns how many.
-func Follow(ctx context.Context, log Journal, driver Driver, node string) (int, error) {
+// any more, in order.
+func Follow(ctx context.Context, log Journal, driver Driver, node string) error {
 	r := &replay{log: log, driver: driver, driven: map[string]bool{}}
 	dead := map[string]bool{} // keys with a letter that is no mere waiting one
-	var waiting []stream.StoredDeadLetter
+	waiting := map[string][]pick{}
 	err := each(ctx, log, Filter{Node: node}, "", func(letters []stream.StoredDeadLetter) error {
 		for i := range letters {
 			d := &letters[i]
 			switch {
 			case d.Event == nil || !d.Strict:
 			case d.Waits:
-				short := *d
-				short.Event = &event.Event{Key: d.Event.Key, Root: d.Event.Root}
-				waiting = append(waiting, short)
+				waiting[d.Event.Key] = append(waiting[d.Event.Key], pick{d.ID, node, d.Event.Root})
 			default:
 				dead[d.Event.Key] = true
 			}
@@ -146,15 +144,15 @@ func Follow(ctx context.Context, log Journal, driver Driver, node string) (int, 
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var picks []pick
-	for i := range waiting {
-		if ev := waiting[i].Event; !dead[ev.Key] {
-			picks = append(picks, pick{waiting[i].ID, node, ev.Root})
+	for key, list := range waiting {
+		if !dead[key] {
+			picks = append(picks, list...)
 		}
 	}
-	return len(picks), r.driveAll(ctx, picks)
+	return r.driveAll(ctx, picks)
 }
 
 // choose collects the letters that are meant and can be driven.

@@ -25,6 +25,7 @@ type Runner interface {
 // Mistake is what is wrong with a request.
 type Mistake struct{ Err error }
 
+// Error implements error.
 func (m Mistake) Error() string { return m.Err.Error() }
 
 // Unwrap returns the reason.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/pluginhost"
+	"github.com/millrace/millrace/engine/replay"
 	"github.com/millrace/millrace/engine/spec"
 	"github.com/millrace/millrace/engine/stream"
 )
@@ -72,6 +73,7 @@ func (e *Engine) openLog(ctx context.Context) error {
 	e.log = log
 	e.closers = append(e.closers, log.Close)
 	e.recorder.WatchLog(e.logStats)
+	e.replayed.set(routed(replay.Routes(e.replays)))
 	names := make([]string, 0, len(e.Plan.Streams))
 	for _, s := range e.Plan.Streams {
 		names = append(names, s.Name)

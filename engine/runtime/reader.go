@@ -21,14 +21,17 @@ type leased struct {
 	lease *stream.Lease
 }
 
+// Append implements ingest.Log.
 func (l leased) Append(ctx context.Context, r stream.AppendRequest) (event.Position, error) {
 	return l.log.Append(ctx, l.lease, r)
 }
 
+// StoreDeadLetters implements ingest.Log and stage.DeadLetterStore.
 func (l leased) StoreDeadLetters(ctx context.Context, letters []stream.DeadLetter) error {
 	return l.log.StoreDeadLetters(ctx, l.lease, letters)
 }
 
+// LoadState implements stage.StateLoader.
 func (l leased) LoadState(ctx context.Context, node string, keys []string) (map[string][]byte, error) {
 	return l.log.LoadState(ctx, node, keys)
 }
@@ -36,6 +39,7 @@ func (l leased) LoadState(ctx context.Context, node string, keys []string) (map[
 // liveLog is the log as the live hub reads it.
 type liveLog struct{ *stream.Log }
 
+// ReadFrames implements live.Log.
 func (l liveLog) ReadFrames(ctx context.Context, s string, lane int, after event.Position, maxFrames int, block time.Duration) ([]live.Entry, error) {
 	entries, err := l.Log.ReadFrames(ctx, s, lane, after, maxFrames, block)
 	out := make([]live.Entry, len(entries))

@@ -13,7 +13,6 @@ import (
 	"github.com/millrace/millrace/engine/lifecycle"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
-	"github.com/millrace/millrace/engine/replay"
 	"github.com/millrace/millrace/engine/spec"
 )
 
@@ -33,7 +32,6 @@ type redriver struct {
 func (e *Engine) openRedrive(ctx context.Context) error {
 	e.redrive = &redriver{engine: e, ctx: ctx, nodes: map[string]bool{}}
 	e.dlq.set(routed(dlq.Routes(e.log, e.redrive)))
-	e.replayed.set(routed(replay.Routes(e.replays)))
 	if e.Generation != Live {
 		return nil
 	}
@@ -152,7 +150,7 @@ func (r *redriver) run(id string) {
 // event, and no letter of a node with strict order that waits for nothing any more.
 func (r *redriver) once(id string) (done bool, err error) {
 	if n := r.engine.Pipeline.Node(id); n != nil && n.Order == spec.Strict {
-		if _, err := dlq.Follow(r.ctx, r.engine.log, r, id); err != nil {
+		if err := dlq.Follow(r.ctx, r.engine.log, r, id); err != nil {
 			return false, err
 		}
 	}

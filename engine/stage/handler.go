@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/stream"
 )
 
@@ -82,7 +83,7 @@ func (l *lane) handle(msg *message.Message) error {
 		return err
 	}
 	effects.State = l.chain.states.changes()
-	if entry := &l.chain.nodes[0]; l.chain.generation == redriven && l.chain.order.applies(entry.Order) {
+	if entry := &l.chain.nodes[0]; l.chain.generation == plan.Redriven && l.chain.order.applies(entry.Order) {
 		effects.Released = released(entry.ID, d.Unit.Events)
 	}
 	d.Stage(effects)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/stream"
 )
 
@@ -22,9 +23,6 @@ type Blockers interface {
 	// generation "redrive", among what is driven again.
 	Blocked(ctx context.Context, node, generation string, keys []string) (map[string]stream.Blocked, error)
 }
-
-// redriven is the generation of what drives dead letters again.
-const redriven = "redrive"
 
 // laneOrder holds, for the unit at work in one lane, the keys that are held up at
 // nodes with strict order: by what the log had when the unit was begun, by accepted
@@ -50,7 +48,7 @@ func newLaneOrder(b Blockers, generation string) *laneOrder {
 // applies reports whether the order is kept in this generation: a replay of the
 // journal has dead letters that nobody waits behind.
 func (o *laneOrder) applies(order Order) bool {
-	return order.Strict && (o.generation == liveGeneration || o.generation == redriven)
+	return order.Strict && (o.generation == liveGeneration || o.generation == plan.Redriven)
 }
 
 func (o *laneOrder) begin() {

@@ -70,7 +70,7 @@ func (l *sinkLane) write(msg *message.Message) ([]*message.Message, error) {
 	l.observe.Processed(l.id, len(u.Events)+rejected, len(u.Events), rejected, time.Since(start))
 	l.observe.Stored(l.id, &u, time.Now())
 	var effects stream.Effects
-	if l.generation == redriven && l.order.applies(l.strict) {
+	if l.generation == plan.Redriven && l.order.applies(l.strict) {
 		effects.Released = released(l.id, l.edges(d.Unit))
 	}
 	d.Stage(effects)
