@@ -255,3 +255,27 @@ func TestLetterTakenBySomebodyElseIsLeftOut(t *testing.T) {
 		t.Errorf("given %v, want all but the one that was taken", got)
 	}
 }
+
+// apart takes letters out in a step of its own, and is killed before the next one.
+type apart struct{ *stream.Log }
+
+func (a apart) Redrive(ctx context.Context, letters []stream.StoredDeadLetter, _ []stream.Output) error {
+	if _, err := a.DropDeadLetters(ctx, letters); err != nil {
+		return err
+	}
+	return context.Canceled
+}
+
+// TestControlTwoStepsLose: without the one script a crash leaves an event in neither
+// of the two places.
+func TestControlTwoStepsLose(t *testing.T) {
+	l := &line{log: open(t, letters(4)...)}
+	if _, err := Replay(t.Context(), apart{l.log}, l, Choice{}, ReplayOptions{}); err == nil {
+		t.Fatal("the crash is not told")
+	}
+	left := total(t, l.log)
+	replayed(t, l, Choice{}, ReplayOptions{})
+	if kept := left + len(l.given(t, "a")) + len(l.given(t, "b")); kept != 0 {
+		t.Fatalf("%d of 4 events are somewhere although letters and stream are two steps: the control is out of date", kept)
+	}
+}

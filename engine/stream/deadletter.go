@@ -180,19 +180,29 @@ func (l *Log) DeadLetter(ctx context.Context, id string) (letter StoredDeadLette
 // expireAtOnce bounds how many dead letters are dropped for their age at a time.
 const expireAtOnce = 200
 
-// expireDead drops the oldest dead letters if they are older than is kept.
+// expireDead drops the oldest dead letters if they are older than is kept. Those of
+// nodes with strict order stay: others may wait behind them.
 func (l *Log) expireDead(ctx context.Context) error {
 	before := strconv.FormatInt(time.Now().Add(-l.cfg.DeadRetention).UnixMilli(), 10)
-	entries, err := l.rdb.XRangeN(ctx, l.keys.dead, "-", before, expireAtOnce).Result()
-	if err != nil {
-		return fmt.Errorf("look for old dead letters: %w", l.awayOrFatal(err))
-	}
-	letters := make([]StoredDeadLetter, 0, len(entries))
-	for i := range entries {
-		if d := storedDeadLetter(&entries[i]); !d.Strict { // others may wait behind that one
-			letters = append(letters, d)
+	for from := "-"; ; {
+		entries, err := l.rdb.XRangeN(ctx, l.keys.dead, from, before, expireAtOnce).Result()
+		if err != nil {
+			return fmt.Errorf("look for old dead letters: %w", l.awayOrFatal(err))
 		}
+		letters := make([]StoredDeadLetter, 0, len(entries))
+		for i := range entries {
+			if d := storedDeadLetter(&entries[i]); !d.Strict {
+				letters = append(letters, d)
+			}
+		}
+		if len(letters) > 0 || len(entries) < expireAtOnce {
+			return l.expire(ctx, letters)
+		}
+		from = "(" + entries[len(entries)-1].ID
 	}
+}
+
+func (l *Log) expire(ctx context.Context, letters []StoredDeadLetter) error {
 	n, err := l.DropDeadLetters(ctx, letters)
 	if n > 0 {
 		l.logger.Warn("dead letters dropped, they are older than dead_letter_retention", "letters", n, "retention", l.cfg.DeadRetention)

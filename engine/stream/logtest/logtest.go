@@ -45,6 +45,7 @@ func Run(t *testing.T, database Database) {
 		{"dead letters are kept for their own time", expiresDeadLetters},
 		{"a letter that waits has something to wait for", waitsForSomething},
 		{"a letter of strict order holds its key up until it is driven", holdsKeysUp},
+		{"letters of strict order stay, and keep no other", expiresBehindStrict},
 		{"a dead letter that is driven again is in one place", redrivesDeadLetters},
 		{"a reader begins behind the place that it is told", beginsWhereTold},
 		{"a reader ends at its last entry", endsAtUntil},

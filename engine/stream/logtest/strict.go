@@ -2,7 +2,9 @@ package logtest
 
 import (
 	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/stream"
@@ -109,4 +111,16 @@ func holdsKeysUp(t *testing.T, database Database) {
 	if keys := h.raw.Exists(ctx, "mr:{suite}:blocked", "mr:{suite}:blockedby").Val(); keys != 0 {
 		t.Errorf("%d keys are left", keys)
 	}
+}
+
+// expiresBehindStrict: more old letters of strict order than are looked at in one
+// step do not keep an old one of another node.
+func expiresBehindStrict(t *testing.T, database Database) {
+	r := start(t, database(t), func(c *stream.Config) { c.DeadRetention = 2 * time.Second })
+	var letters []stream.DeadLetter
+	for i := range 201 {
+		letters = append(letters, strict(fmt.Sprint("s", i), "k", false))
+	}
+	r.must(r.StoreDeadLetters(t.Context(), r.lease("sink:rows"), append(letters, letter("plain", 1))))
+	wait(t, "the end of the plain letter", func() bool { return r.Stats().DeadLetters == 201 })
 }
