@@ -100,3 +100,21 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("node %q: %v", e.Node, e.Err) }
 func (e *Error) Unwrap() error { return e.Err }
+
+// MakerError is an error that a plugin made, or that it was the cause of. It leaves
+// the class to the error that it wraps.
+type MakerError struct {
+	Maker string // "name@version#hash8"
+	Err   error
+}
+
+func (e *MakerError) Error() string { return fmt.Sprintf("plugin %s: %v", e.Maker, e.Err) }
+func (e *MakerError) Unwrap() error { return e.Err }
+
+// MakerOf returns the plugin that err is laid to, "" if none.
+func MakerOf(err error) string {
+	if e, ok := errors.AsType[*MakerError](err); ok {
+		return e.Maker
+	}
+	return ""
+}

@@ -98,6 +98,7 @@ type Reject struct {
 	Record int    // number of the record within the event, from 0; -1: the event as a whole
 	Code   string // short machine-readable reason, such as "bad_number"
 	Text   string // for people: what was found and what was expected
+	Maker  string // "name@version#hash8" of the plugin that says so; "": a built-in node
 }
 
 // Transform turns events into events.

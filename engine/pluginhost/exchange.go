@@ -104,7 +104,7 @@ func (x *exchange) receive() error {
 		return &answerError{wireError(resp.Error)}
 	}
 	x.received += int64(len(resp.Frame))
-	if limit := x.lane.t.cfg.MaxAnswerBytes; x.received > limit {
+	if limit := x.lane.work.cfg.MaxAnswerBytes; x.received > limit {
 		return refused("its answer to one unit has more than %d bytes", limit)
 	}
 	if err := x.take(resp); err != nil {
@@ -193,7 +193,7 @@ func (x *exchange) file(outputs []*event.Event) error {
 			return broken("an output of event %d has root %q, its input %q", x.answered, clip(out.RootID, 100), clip(in.RootID, 100))
 		}
 		out.RootID, out.Root, out.Source, out.Ingested = in.RootID, in.Root, in.Source, in.Ingested
-		out.Plugin = x.lane.t.stamp
+		out.Plugin = x.lane.work.stamp
 	}
 	if x.open {
 		result.Outputs = append(result.Outputs, outputs...)
@@ -211,7 +211,7 @@ func (x *exchange) rejects(rejects []*pluginv1.Reject, end int) error {
 			return broken("a reject of event %d among answers to %d..%d", r.Event, x.answered, end-1)
 		}
 		result := &x.results[r.Event]
-		reject := node.Reject{Record: int(r.Record), Code: r.Code[:min(len(r.Code), 100)], Text: r.Text[:min(len(r.Text), 4000)]}
+		reject := node.Reject{Maker: x.lane.work.stamp, Record: int(r.Record), Code: r.Code[:min(len(r.Code), 100)], Text: r.Text[:min(len(r.Text), 4000)]}
 		defaultTo(&reject.Code, "rejected")
 		defaultTo(&reject.Text, "the plugin gives no reason")
 		result.Rejects = append(result.Rejects, reject)

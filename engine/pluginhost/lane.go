@@ -18,7 +18,8 @@ import (
 // lane is one lane's stream to the plugin. Only the goroutine that is in Process
 // for the lane touches it, but for the atomics.
 type lane struct {
-	t      *Transform
+	number int
+	work   *worker   // that the next unit goes to
 	inst   *instance // that stream belongs to; nil: no stream
 	stream pluginv1.Plugin_ProcessClient
 	cancel context.CancelFunc
@@ -45,14 +46,39 @@ func (l *lane) lastFailure() string {
 	return ""
 }
 
-// process sends in as the lane's next unit and gathers the answer.
-func (l *lane) process(ctx context.Context, inst *instance, in *node.Batch) ([]node.Result, error) {
+// process sends in as the lane's next unit and gathers the answer. It waits while
+// there is no process.
+func (l *lane) process(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+	results, err := l.attempt(ctx, in)
+	if err != nil {
+		return nil, &node.MakerError{Maker: l.work.stamp, Err: err}
+	}
+	return results, nil
+}
+
+func (l *lane) attempt(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+	inst, err := l.work.ready(ctx)
+	if err != nil {
+		return nil, err
+	}
 	l.began.Store(time.Now().UnixNano())
 	defer l.began.Store(0)
-	if err := l.open(inst, in.Lane); err != nil {
+	if err := l.open(inst); err != nil {
 		return nil, l.failed(err)
 	}
-	deadline := l.t.cfg.CallDeadline
+	results, err := l.exchange(ctx, in)
+	if err != nil {
+		return nil, l.failed(err)
+	}
+	if l.failure.Load() != nil {
+		l.failure.Store(nil)
+	}
+	return results, nil
+}
+
+// exchange takes a unit over the open stream and back, within CallDeadline.
+func (l *lane) exchange(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+	inst, deadline := l.inst, l.work.cfg.CallDeadline
 	timer := time.AfterFunc(deadline, func() {
 		inst.giveUp(fmt.Errorf("no answer to a unit of %d events within %s", len(in.Events), deadline))
 	})
@@ -64,13 +90,7 @@ func (l *lane) process(ctx context.Context, inst *instance, in *node.Batch) ([]n
 	if !stop() || err != nil {
 		err = l.settle(ctx, err)
 	}
-	if err != nil {
-		return nil, l.failed(err)
-	}
-	if l.failure.Load() != nil {
-		l.failure.Store(nil)
-	}
-	return x.results, nil
+	return x.results, err
 }
 
 func (l *lane) failed(err error) error {
@@ -80,7 +100,7 @@ func (l *lane) failed(err error) error {
 }
 
 // open makes sure that there is a stream to inst.
-func (l *lane) open(inst *instance, number int) error {
+func (l *lane) open(inst *instance) error {
 	if l.inst == inst {
 		return nil
 	}
@@ -93,7 +113,7 @@ func (l *lane) open(inst *instance, number int) error {
 		return node.AsUnsure(inst.why())
 	}
 	l.inst, l.stream, l.cancel, l.unit = inst, stream, cancel, 0
-	l.req = pluginv1.ProcessRequest{Lane: uint32(number)}
+	l.req = pluginv1.ProcessRequest{Lane: uint32(l.number)}
 	return nil
 }
 

@@ -45,6 +45,9 @@ func unstamp(results []node.Result) []node.Result {
 		for _, out := range r.Outputs {
 			out.Plugin = ""
 		}
+		for i := range r.Rejects {
+			r.Rejects[i].Maker = ""
+		}
 	}
 	return results
 }

@@ -65,7 +65,7 @@ func (g *generation) chainNode(ctx context.Context, n plan.StageNode, lanes int)
 		if err != nil {
 			return built, err
 		}
-		built.Transform, built.Plugin = plugin, plugin.Binary().String
+		built.Transform = plugin
 	} else if built.Transform, err = builtinTransform(n.Spec); err != nil {
 		return built, err
 	}

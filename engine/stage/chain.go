@@ -22,7 +22,6 @@ type ChainNode struct {
 	Transform node.Transform
 	Retry     RetryPolicy
 	Order     Order
-	Plugin    func() string // name@version#hash of the plugin behind it; nil for built-in transforms
 }
 
 // maxFrameEvents and maxFrameBytes bound one output frame; a larger output is cut
@@ -212,15 +211,11 @@ func (c *chain) keyOf(n *ChainNode, ev *event.Event) (string, *node.Reject) {
 }
 
 func (c *chain) deadLetter(n *ChainNode, u *node.Unit, ev *event.Event, class node.Class, r node.Reject) stream.DeadLetter {
-	d := stream.DeadLetter{
+	return stream.DeadLetter{
 		Event: ev, Node: n.ID, Generation: c.generation, Record: r.Record, Class: class, Code: r.Code, Text: r.Text,
 		Attempt: 1, TimeMs: time.Now().UnixMilli(), Stream: u.Stream, Lane: u.Lane, At: u.Last,
-		Strict: c.order.applies(n.Order),
+		Strict: c.order.applies(n.Order), Plugin: r.Maker,
 	}
-	if n.Plugin != nil {
-		d.Plugin = n.Plugin()
-	}
-	return d
 }
 
 // frames cuts events by lane into encoded frames and appends them to dst.

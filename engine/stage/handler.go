@@ -177,7 +177,7 @@ func (deadLetterPublisher) Close() error { return nil }
 
 func (l *lane) poisoned(p *part, reason string) stream.DeadLetter {
 	class := node.ClassOf(p.err)
-	dl := l.chain.deadLetter(p.failed, p.unit, p.events[0], class, node.Reject{Record: -1, Code: "gave_up", Text: reason})
+	dl := l.chain.deadLetter(p.failed, p.unit, p.events[0], class, node.Reject{Record: -1, Code: "gave_up", Text: reason, Maker: node.MakerOf(p.err)})
 	dl.Attempt = p.attempt
 	if dl.Strict {
 		l.chain.order.accepted[nodeKey{p.failed.ID, p.events[0].Key}] = true

@@ -253,7 +253,7 @@ func TestOneGuiltyEventIsDeadLetteredAndItsNeighboursGoOn(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				bad := func(ctx context.Context, ev *event.Event, st node.State) (node.Result, error) {
 					if ev.RootID == "5" {
-						err := errors.New("cannot be")
+						err := error(&node.MakerError{Maker: "x@1.0.0#0badcafe", Err: errors.New("cannot be")})
 						if class == node.Rejected {
 							err = node.AsRejected(err)
 						}
@@ -271,7 +271,7 @@ func TestOneGuiltyEventIsDeadLetteredAndItsNeighboursGoOn(t *testing.T) {
 					t.Fatalf("outputs = %v; want all but 5, each once", got)
 				}
 				dead := l.commits[0].DeadLetters
-				if len(dead) != 1 || dead[0].Event.RootID != "5" || dead[0].Class != class || dead[0].Node != "x" {
+				if len(dead) != 1 || dead[0].Event.RootID != "5" || dead[0].Class != class || dead[0].Node != "x" || dead[0].Plugin != "x@1.0.0#0badcafe" {
 					t.Fatalf("dead letters = %+v; want one, of event 5", dead)
 				}
 			})
@@ -326,13 +326,13 @@ func TestRejectedRecordsKeepTheirNumberAndTheRestGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		partly := func(ctx context.Context, ev *event.Event, st node.State) (node.Result, error) {
 			r, err := copyEvent("x")(ctx, ev, st)
-			r.Rejects = []node.Reject{{Record: 3, Code: "bad_number", Text: "x is no number"}}
+			r.Rejects = []node.Reject{{Record: 3, Code: "bad_number", Text: "x is no number", Maker: "x@1.0.0#0badcafe"}}
 			return r, err
 		}
 		l := newMemoryLane(unit(1, root("a", "1")))
 		rec := runStage(t, l, ChainNode{ID: "x", Edges: from("a"), Transform: transformFunc(partly), Stream: "x"})
 		dead := l.commits[0].DeadLetters
-		if len(dead) != 1 || dead[0].Record != 3 || dead[0].Code != "bad_number" || len(outputs(t, l.commits, "x")) != 1 {
+		if len(dead) != 1 || dead[0].Record != 3 || dead[0].Code != "bad_number" || dead[0].Plugin != "x@1.0.0#0badcafe" || len(outputs(t, l.commits, "x")) != 1 {
 			t.Fatalf("dead letters = %+v", dead)
 		}
 		if !slices.Contains(rec.lines, "processed x 1 1 1") {

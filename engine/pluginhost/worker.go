@@ -1,0 +1,170 @@
+package pluginhost
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// worker is one version of a plugin at work for a node: its program and the
+// process that runs it, started again whenever it ends, until close.
+type worker struct {
+	cfg   Config
+	node  NodeConfig
+	prog  *program
+	stamp string // what outputs carry as their maker
+
+	mu      sync.Mutex
+	current *instance     // guarded by mu; nil while there is none
+	trouble error         // guarded by mu: why there is none
+	changed chan struct{} // guarded by mu: closed when current changes
+
+	restarts atomic.Uint64
+	closing  chan struct{}
+	once     sync.Once
+	ended    chan struct{} // closed when the supervisor has returned
+}
+
+// startWorker launches prog, which it owns from now on, and watches over it. An
+// error leaves nothing behind.
+func startWorker(ctx context.Context, cfg Config, nc NodeConfig, prog *program) (*worker, error) {
+	inst, err := launch(ctx, cfg, nc, prog)
+	if err != nil {
+		_ = prog.close() // it was read only
+		return nil, fmt.Errorf("node %q: plugin %s@%s: %w", nc.Node, prog.Name, prog.Version, err)
+	}
+	w := &worker{
+		cfg: cfg, node: nc, prog: prog, stamp: prog.String(), current: inst,
+		changed: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
+	}
+	go w.supervise(inst)
+	return w, nil
+}
+
+// ready returns the running instance and waits for one while there is none.
+func (w *worker) ready(ctx context.Context) (*instance, error) {
+	for {
+		w.mu.Lock()
+		inst, trouble, changed := w.current, w.trouble, w.changed
+		w.mu.Unlock()
+		if inst != nil && inst.why() == nil {
+			return inst, nil
+		}
+		if inst != nil {
+			trouble = inst.why()
+		}
+		select {
+		case <-changed:
+		case <-w.closing:
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for its restart after: %w: %w", trouble, context.Cause(ctx))
+		}
+	}
+}
+
+func (w *worker) set(inst *instance, trouble error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.current, w.trouble = inst, trouble
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// supervise owns the instances, one after another, until Close.
+func (w *worker) supervise(inst *instance) {
+	defer close(w.ended)
+	defer w.prog.close() // it was read only
+	pause := w.cfg.BackoffFirst
+	for inst != nil {
+		started := time.Now()
+		select {
+		case <-w.closing:
+			inst.retire(w.cfg.DrainTimeout)
+			return
+		case <-inst.gone:
+		}
+		inst.log.Error("plugin failed", "reason", inst.why(), "ran", time.Since(started).Round(time.Millisecond))
+		w.set(nil, inst.why())
+		inst.bury()
+		if time.Since(started) > 2*w.cfg.BackoffMax {
+			pause = w.cfg.BackoffFirst
+		}
+		inst = w.restart(&pause)
+	}
+}
+
+// restart starts a new process, after a pause, as often as it takes. It returns
+// nil when the transform is closed.
+func (w *worker) restart(pause *time.Duration) *instance {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-w.closing:
+			cancel()
+		case <-stop:
+		}
+	}()
+	for {
+		timer := time.NewTimer(*pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+		*pause = min(2**pause, w.cfg.BackoffMax)
+		inst, err := w.relaunch(ctx)
+		if err == nil {
+			w.restarts.Add(1)
+			inst.log.Info("plugin restarted", "restarts", w.restarts.Load())
+			w.set(inst, nil)
+			return inst
+		}
+		if ctx.Err() == nil {
+			w.cfg.Logger.Error("plugin does not start", "plugin", w.stamp, "node", w.node.Node, "error", err, "next_try", *pause)
+			w.set(nil, err)
+		}
+	}
+}
+
+// relaunch starts the same program again, and no other.
+func (w *worker) relaunch(ctx context.Context) (*instance, error) {
+	if err := w.prog.verify(); err != nil {
+		return nil, err
+	}
+	return launch(ctx, w.cfg, w.node, w.prog)
+}
+
+// status returns why the worker cannot take units, nil when it can.
+func (w *worker) status() error {
+	w.mu.Lock()
+	inst, trouble := w.current, w.trouble
+	w.mu.Unlock()
+	if inst != nil {
+		return inst.why()
+	}
+	return trouble
+}
+
+// close ends the process: in order if it answers within DrainTimeout, else at
+// once. It may be called more than once.
+func (w *worker) close() {
+	w.once.Do(func() { close(w.closing) })
+	<-w.ended
+}
+
+// pid returns the id of the running process, 0 while there is none.
+func (w *worker) pid() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.current == nil {
+		return 0
+	}
+	return int(w.current.proc.pid.Load())
+}
