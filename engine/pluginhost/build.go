@@ -13,6 +13,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 
+	"github.com/millrace/millrace/engine/pluginhost/registry"
 	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
 )
 
@@ -22,7 +23,7 @@ var sources = []string{"plugins/sdk", "engine/event", "engine/node", "schemas/pl
 
 // stale reports whether name should be built: its source and a Go toolchain are
 // there, and no binary is younger than the source.
-func (h *Host) stale(name string, found []candidate) bool {
+func (h *Host) stale(name string, found []registry.File) bool {
 	if h.cfg.SourceDir == "-" {
 		return false
 	}
@@ -34,7 +35,7 @@ func (h *Host) stale(name string, found []candidate) bool {
 	}
 	newest := newestSource(h.cfg.SourceDir, name)
 	for _, c := range found {
-		if c.modTime.After(newest) {
+		if c.ModTime.After(newest) {
 			return false
 		}
 	}
@@ -94,6 +95,9 @@ func (h *Host) build(ctx context.Context, name string) error {
 		return err
 	}
 	if err := os.Rename(program, filepath.Join(dir, name+"@"+version)); err != nil {
+		return err
+	}
+	if _, err := h.registry.Replace(name, version); err != nil {
 		return err
 	}
 	h.cfg.Logger.Info("plugin built", "plugin", name+"@"+version, "took", time.Since(started).Round(time.Millisecond))

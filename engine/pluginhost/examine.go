@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+
+	"github.com/millrace/millrace/engine/pluginhost/registry"
 )
 
 // Prospect is what a reference would be resolved to.
@@ -27,16 +29,16 @@ func (h *Host) Examine(ref string) (*Prospect, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := list(h.cfg.Dir, name)
+	found, err := h.registry.Files(name)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", ref, err)
 	}
 	p := &Prospect{Name: name, Builds: h.stale(name, found)}
 	for _, c := range found {
-		p.Versions = append(p.Versions, c.version.Original())
+		p.Versions = append(p.Versions, c.Version.Original())
 	}
-	if best := slices.IndexFunc(found, func(c candidate) bool { return constraint.Check(c.version) }); best >= 0 {
-		p.Version, p.Path = found[best].version.Original(), found[best].path
+	if best := slices.IndexFunc(found, func(f registry.File) bool { return constraint.Check(f.Version) && h.registry.Allowed(f) }); best >= 0 {
+		p.Version, p.Path = found[best].Version.Original(), found[best].Path
 	}
 	if dir := filepath.Join(h.cfg.SourceDir, name); hasSource(dir) {
 		p.Source = dir

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/millrace/millrace/engine/pluginhost/registry"
 )
 
 // Config says where plugins are and how long they may take. Zero fields have the
@@ -62,11 +64,15 @@ func defaultTo[T comparable](field *T, value T) {
 // Host starts plugins. It may be used concurrently.
 type Host struct {
 	cfg      Config
+	registry *registry.Registry
 	building sync.Mutex // one build at a time
 }
 
 // New returns a host; it looks at no folder yet.
-func New(cfg Config) *Host { return &Host{cfg: cfg.withDefaults()} }
+func New(cfg Config) *Host {
+	cfg = cfg.withDefaults()
+	return &Host{cfg: cfg, registry: registry.New(cfg.Dir)}
+}
 
 // NodeConfig is one plugin node of a pipeline.
 type NodeConfig struct {

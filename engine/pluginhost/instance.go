@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/experimental"
 
+	"github.com/millrace/millrace/engine/pluginhost/registry"
 	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
 )
 
@@ -37,7 +38,7 @@ type instance struct {
 
 // launch starts a process of prog and configures it. When it returns an error
 // nothing is left of the process.
-func launch(ctx context.Context, cfg Config, node NodeConfig, prog *program) (*instance, error) {
+func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Program) (*instance, error) {
 	proc, err := newProcess(prog, cfg.MemoryCap)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
+
+	"github.com/millrace/millrace/engine/pluginhost/registry"
 )
 
 // process is one plugin process. Its standard input is a pipe that the kernel
@@ -40,8 +42,8 @@ var _ runner.Runner = (*process)(nil)
 // grandchild might hold the pipe open for ever.
 const pipeGrace = 200 * time.Millisecond
 
-func newProcess(prog *program, memoryCap int64) (*process, error) {
-	p := &process{cmd: exec.Command(prog.path), memory: memoryCap, done: make(chan struct{})}
+func newProcess(prog *registry.Program, memoryCap int64) (*process, error) {
+	p := &process{cmd: exec.Command(prog.Exec), memory: memoryCap, done: make(chan struct{})}
 	p.cmd.Args[0] = prog.Path
 	p.cmd.Dir = os.TempDir()
 	p.cmd.SysProcAttr = ownGroup()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/pluginhost/registry"
 )
 
 // ErrClosed is returned by calls after Close.
@@ -25,7 +26,7 @@ type Transform struct {
 
 var _ node.Transform = (*Transform)(nil)
 
-func startTransform(ctx context.Context, cfg Config, nc NodeConfig, prog *program) (*Transform, error) {
+func startTransform(ctx context.Context, cfg Config, nc NodeConfig, prog *registry.Program) (*Transform, error) {
 	w, err := startWorker(ctx, cfg, nc, prog)
 	if err != nil {
 		return nil, err

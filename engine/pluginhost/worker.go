@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/engine/pluginhost/registry"
 )
 
 // worker is one version of a plugin at work for a node: its program and the
@@ -13,7 +15,7 @@ import (
 type worker struct {
 	cfg   Config
 	node  NodeConfig
-	prog  *program
+	prog  *registry.Program
 	stamp string // what outputs carry as their maker
 
 	mu      sync.Mutex
@@ -29,10 +31,10 @@ type worker struct {
 
 // startWorker launches prog, which it owns from now on, and watches over it. An
 // error leaves nothing behind.
-func startWorker(ctx context.Context, cfg Config, nc NodeConfig, prog *program) (*worker, error) {
+func startWorker(ctx context.Context, cfg Config, nc NodeConfig, prog *registry.Program) (*worker, error) {
 	inst, err := launch(ctx, cfg, nc, prog)
 	if err != nil {
-		_ = prog.close() // it was read only
+		_ = prog.Close() // it was read only
 		return nil, fmt.Errorf("node %q: plugin %s@%s: %w", nc.Node, prog.Name, prog.Version, err)
 	}
 	w := &worker{
@@ -76,7 +78,7 @@ func (w *worker) set(inst *instance, trouble error) {
 // supervise owns the instances, one after another, until Close.
 func (w *worker) supervise(inst *instance) {
 	defer close(w.ended)
-	defer w.prog.close() // it was read only
+	defer w.prog.Close() // it was read only
 	pause := w.cfg.BackoffFirst
 	for inst != nil {
 		started := time.Now()
@@ -135,7 +137,7 @@ func (w *worker) restart(pause *time.Duration) *instance {
 
 // relaunch starts the same program again, and no other.
 func (w *worker) relaunch(ctx context.Context) (*instance, error) {
-	if err := w.prog.verify(); err != nil {
+	if err := w.prog.Verify(); err != nil {
 		return nil, err
 	}
 	return launch(ctx, w.cfg, w.node, w.prog)
