@@ -7,9 +7,11 @@ package pluginhost
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -30,6 +32,9 @@ type Config struct {
 	BackoffFirst time.Duration // pause before the first restart, then doubled; default 100ms
 	BackoffMax   time.Duration // longest pause between restarts; default 10s
 
+	Trial time.Duration // for which a new version is watched and the one before kept ready; default 30s
+	Watch time.Duration // between two looks at the folder; default 1s
+
 	MaxAnswerBytes int64    // of one unit's whole answer; default 256 MiB
 	MemoryLimit    int64    // soft limit of a plugin's Go heap (GOMEMLIMIT), bytes; default 128 MiB
 	MemoryCap      int64    // hard limit of its writable memory (Linux), beyond which it dies, bytes; default 1 GiB
@@ -45,6 +50,8 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.DrainTimeout, 3*time.Second)
 	defaultTo(&c.BackoffFirst, 100*time.Millisecond)
 	defaultTo(&c.BackoffMax, 10*time.Second)
+	defaultTo(&c.Trial, 30*time.Second)
+	defaultTo(&c.Watch, time.Second)
 	defaultTo(&c.MaxAnswerBytes, 256<<20)
 	defaultTo(&c.MemoryLimit, 128<<20)
 	defaultTo(&c.MemoryCap, 1<<30)
@@ -61,17 +68,40 @@ func defaultTo[T comparable](field *T, value T) {
 	}
 }
 
-// Host starts plugins. It may be used concurrently.
+// Host starts plugins, and puts other versions in their place. It may be used
+// concurrently.
 type Host struct {
 	cfg      Config
 	registry *registry.Registry
 	building sync.Mutex // one build at a time
+
+	stopped context.Context // ends with Close
+	stop    context.CancelFunc
+	under   sync.WaitGroup // actions under way
+	told    sync.Map       // warnings that have been logged
+
+	mu      sync.Mutex
+	nodes   []*Transform         // guarded by mu: those that follow the folder
+	actions []*action            // guarded by mu: the latest last
+	busy    map[string]*action   // guarded by mu: what is under way, by plugin name
+	failed  map[string]time.Time // guarded by mu: when an action last failed, by plugin name
+	numbers int                  // guarded by mu: of actions so far
 }
 
 // New returns a host; it looks at no folder yet.
 func New(cfg Config) *Host {
 	cfg = cfg.withDefaults()
-	return &Host{cfg: cfg, registry: registry.New(cfg.Dir)}
+	h := &Host{cfg: cfg, registry: registry.New(cfg.Dir), busy: map[string]*action{}, failed: map[string]time.Time{}}
+	h.stopped, h.stop = context.WithCancel(context.Background())
+	return h
+}
+
+// Close ends what is under way: a trial ends without a judgement. Nodes are closed
+// by whoever started them.
+func (h *Host) Close() error {
+	h.stop()
+	h.under.Wait()
+	return nil
 }
 
 // NodeConfig is one plugin node of a pipeline.
@@ -82,6 +112,7 @@ type NodeConfig struct {
 	With     map[string]any // the node's configuration; must encode as JSON
 	Lanes    int            // Batch.Lane is in 0..Lanes-1
 	Workers  int            // processors that the plugin may use; default all
+	Follow   bool           // other versions take the place of this one while units pass
 }
 
 // allowed names the environment that every plugin sees; nothing else of the
@@ -109,7 +140,8 @@ func (c Config) environment(workers int) []string {
 
 // Start finds the binary that cfg.Ref names, starts and configures its process
 // and returns the transform that speaks to it. The process is restarted whenever
-// it ends, until Close. ctx bounds the start alone.
+// it ends, until Close. ctx bounds the start alone. A version that does not start is
+// quarantined, and the next one taken, if there is another that may run.
 //
 // An error names what is wrong: no such version, a program that is no plugin, or
 // every bad place of the configuration.
@@ -118,5 +150,56 @@ func (h *Host) Start(ctx context.Context, cfg NodeConfig) (*Transform, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startTransform(ctx, h.cfg, cfg, prog)
+	for {
+		t, err := startTransform(ctx, h.cfg, cfg, prog)
+		if err == nil {
+			h.enlist(t)
+			return t, nil
+		}
+		next := h.instead(ctx, cfg.Ref, prog.Binary, err)
+		if next == nil {
+			return nil, err
+		}
+		prog = next
+	}
+}
+
+// instead quarantines a version that did not start and returns another that may
+// run; nil, and nothing is changed, if there is none or the fault is not the version's.
+func (h *Host) instead(ctx context.Context, ref string, failed Binary, reason error) *registry.Program {
+	if _, config := errors.AsType[*ConfigError](reason); config || ctx.Err() != nil {
+		return nil
+	}
+	name, constraint, err := parseRef(ref)
+	if err != nil {
+		return nil
+	}
+	other, err := h.registry.Best(name, constraint, func(f registry.File) bool { return f.Version.Original() == failed.Version }, func(error) {})
+	if err != nil {
+		return nil
+	}
+	prog, err := h.registry.Open(other)
+	if err != nil {
+		return nil
+	}
+	h.cfg.Logger.Error("plugin does not start, another version is taken", "plugin", failed.String(), "instead", prog.String(), "error", reason)
+	if err := h.registry.Set(failed.Name, failed.Version, registry.Quarantined, clip(reason.Error(), 400)); err != nil {
+		h.cfg.Logger.Error("plugin is not quarantined", "plugin", failed.String(), "error", err)
+	}
+	return prog
+}
+
+// enlist has t follow the folder, if it is to, until it is closed.
+func (h *Host) enlist(t *Transform) {
+	if !t.node.Follow {
+		return
+	}
+	t.leave = func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.nodes = slices.DeleteFunc(h.nodes, func(other *Transform) bool { return other == t })
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.nodes = append(h.nodes, t)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,12 +16,15 @@ import (
 	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
 )
 
-// lane is one lane's stream to the plugin. Only the goroutine that is in Process
-// for the lane touches it, but for the atomics.
+// lane is one lane's stream to the plugin. A unit holds the lane from its sending to
+// its answer, so that the lane moves to another worker only between two units.
 type lane struct {
 	number int
-	work   *worker   // that the next unit goes to
-	inst   *instance // that stream belongs to; nil: no stream
+
+	mu     sync.Mutex
+	work   *worker       // guarded by mu: that the next unit goes to
+	moved  chan struct{} // guarded by mu: closed when work changes
+	inst   *instance     // guarded by mu, as all below: that stream belongs to; nil: no stream
 	stream pluginv1.Plugin_ProcessClient
 	cancel context.CancelFunc
 	unit   uint64
@@ -28,8 +32,13 @@ type lane struct {
 	req    pluginv1.ProcessRequest
 	resp   pluginv1.ProcessResponse
 
-	began   atomic.Int64           // when the unit in hand was sent, ns since the epoch; 0: none
-	failure atomic.Pointer[string] // of the last unit; nil: it succeeded
+	began   atomic.Int64            // when the unit in hand was sent, ns since the epoch; 0: none
+	failure atomic.Pointer[string]  // of the last unit; nil: it succeeded
+	sampler atomic.Pointer[sampler] // who wants to see some of the next unit; nil: nobody
+}
+
+func newLane(number int, w *worker) *lane {
+	return &lane{number: number, work: w, moved: make(chan struct{})}
 }
 
 func (l *lane) busyFor(now time.Time) time.Duration {
@@ -49,31 +58,65 @@ func (l *lane) lastFailure() string {
 // process sends in as the lane's next unit and gathers the answer. It waits while
 // there is no process.
 func (l *lane) process(ctx context.Context, in *node.Batch) ([]node.Result, error) {
-	results, err := l.attempt(ctx, in)
-	if err != nil {
-		return nil, &node.MakerError{Maker: l.work.stamp, Err: err}
+	for {
+		l.mu.Lock()
+		w, moved := l.work, l.moved
+		inst, changed := w.running()
+		if inst != nil {
+			results, err := l.attempt(ctx, inst, in)
+			l.mu.Unlock()
+			return results, laidTo(w, err)
+		}
+		l.mu.Unlock()
+		if err := w.wait(ctx, changed, moved); err != nil {
+			return nil, laidTo(w, err)
+		}
 	}
-	return results, nil
 }
 
-func (l *lane) attempt(ctx context.Context, in *node.Batch) ([]node.Result, error) {
-	inst, err := l.work.ready(ctx)
-	if err != nil {
-		return nil, err
+func laidTo(w *worker, err error) error {
+	if err == nil {
+		return nil
 	}
+	return &node.MakerError{Maker: w.stamp, Err: err}
+}
+
+func (l *lane) attempt(ctx context.Context, inst *instance, in *node.Batch) ([]node.Result, error) {
 	l.began.Store(time.Now().UnixNano())
 	defer l.began.Store(0)
 	if err := l.open(inst); err != nil {
 		return nil, l.failed(err)
 	}
 	results, err := l.exchange(ctx, in)
+	if ctx.Err() == nil {
+		l.work.tally.count(len(in.Events), results, err)
+	}
 	if err != nil {
 		return nil, l.failed(err)
 	}
 	if l.failure.Load() != nil {
 		l.failure.Store(nil)
 	}
+	if s := l.sampler.Load(); s != nil {
+		s.offer(in)
+	}
 	return results, nil
+}
+
+// move gives the lane another worker, after the unit in hand. It returns for how
+// long no unit could begin.
+func (l *lane) move(w *worker) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	start := time.Now()
+	l.drop()
+	l.work = w
+	close(l.moved)
+	l.moved = make(chan struct{})
+	if inst, _ := w.running(); inst != nil {
+		_ = l.open(inst) // the unit that needs the stream will find the same error
+	}
+	return time.Since(start)
 }
 
 // exchange takes a unit over the open stream and back, within CallDeadline.

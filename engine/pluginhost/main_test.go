@@ -33,6 +33,8 @@ var programs = map[string]func(){
 	"old":     func() { fmt.Println("1|99|unix|/nowhere|grpc|"); _, _ = io.Copy(io.Discard, os.Stdin) },
 	"renamed": func() { sdk.Serve(good) },
 	"hostile": serveHostile,
+
+	"versioned": serveVersioned,
 }
 
 const hostArg = "be-a-host" // then come a folder and a plugin's name

@@ -44,9 +44,7 @@ func (h *Host) open(ctx context.Context, ref string) (*registry.Program, error) 
 	if err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", ref, err)
 	}
-	prog, err := h.registry.Choose(name, constraint, func(err error) {
-		h.cfg.Logger.Error("plugin file is not used, its pinned copy is", "error", err)
-	})
+	prog, err := h.registry.Choose(name, constraint, h.warnOnce)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", ref, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/engine/node"
@@ -16,12 +17,18 @@ var ErrClosed = errors.New("plugin node is closed")
 // Transform is a plugin node: a [node.Transform] whose work is done by a process.
 // It restarts the process when it crashes, hangs or breaks the contract; the
 // unit that met this fails as [node.Unsure], the next one waits for the new
-// process as long as its context allows.
+// process as long as its context allows. Another version can take its place while
+// units pass; see [Host.Promote].
 type Transform struct {
 	cfg   Config
 	node  NodeConfig
-	work  *worker
 	lanes []*lane
+	leave func() // tells the host that the node is gone
+
+	mu     sync.Mutex
+	work   *worker // guarded by mu: that lanes go to, or are on their way to
+	spare  *worker // guarded by mu: the version before, kept ready during a trial
+	closed bool    // guarded by mu
 }
 
 var _ node.Transform = (*Transform)(nil)
@@ -31,18 +38,24 @@ func startTransform(ctx context.Context, cfg Config, nc NodeConfig, prog *regist
 	if err != nil {
 		return nil, err
 	}
-	t := &Transform{cfg: cfg, node: nc, work: w}
+	t := &Transform{cfg: cfg, node: nc, work: w, leave: func() {}}
 	for number := range max(nc.Lanes, 1) {
-		t.lanes = append(t.lanes, &lane{number: number, work: w})
+		t.lanes = append(t.lanes, newLane(number, w))
 	}
 	return t, nil
 }
 
+func (t *Transform) worker() *worker {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.work
+}
+
 // Binary returns the program that makes the node's outputs.
-func (t *Transform) Binary() Binary { return t.work.prog.Binary }
+func (t *Transform) Binary() Binary { return t.worker().prog.Binary }
 
 // Restarts returns how often the process was started again.
-func (t *Transform) Restarts() uint64 { return t.work.restarts.Load() }
+func (t *Transform) Restarts() uint64 { return t.worker().restarts.Load() }
 
 // Process sends a unit through the plugin and returns what became of it. Outputs
 // and rejects carry the name, version and hash of the plugin that made them, and so
@@ -62,15 +75,16 @@ func (t *Transform) Process(ctx context.Context, in *node.Batch) ([]node.Result,
 // no process, while a unit has waited for more than half its deadline, and after
 // a failed unit until one succeeds.
 func (t *Transform) Status() node.Status {
-	if trouble := t.work.status(); trouble != nil {
-		return node.Status{Reason: fmt.Sprintf("plugin %s is being restarted after: %v", t.work.stamp, trouble)}
+	w := t.worker()
+	if trouble := w.status(); trouble != nil {
+		return node.Status{Reason: fmt.Sprintf("plugin %s is being restarted after: %v", w.stamp, trouble)}
 	}
 	for i, l := range t.lanes {
 		if since := l.busyFor(time.Now()); since > t.cfg.CallDeadline/2 {
-			return node.Status{Reason: fmt.Sprintf("plugin %s: no answer on lane %d for %s", t.work.stamp, i, since.Round(time.Second))}
+			return node.Status{Reason: fmt.Sprintf("plugin %s: no answer on lane %d for %s", w.stamp, i, since.Round(time.Second))}
 		}
 		if text := l.lastFailure(); text != "" {
-			return node.Status{Reason: fmt.Sprintf("plugin %s: lane %d: %s", t.work.stamp, i, text)}
+			return node.Status{Reason: fmt.Sprintf("plugin %s: lane %d: %s", w.stamp, i, text)}
 		}
 	}
 	return node.Status{Ready: true}
@@ -79,7 +93,16 @@ func (t *Transform) Status() node.Status {
 // Close ends the process: in order if it answers within DrainTimeout, else at
 // once. It may be called more than once.
 func (t *Transform) Close() error {
-	t.work.close()
+	t.mu.Lock()
+	t.closed = true
+	workers := []*worker{t.work, t.spare}
+	t.mu.Unlock()
+	t.leave()
+	for _, w := range workers {
+		if w != nil {
+			w.close()
+		}
+	}
 	return nil
 }
 
@@ -87,4 +110,4 @@ func (t *Transform) Close() error {
 func (t *Transform) Busy(lane int) bool { return t.lanes[lane].began.Load() != 0 }
 
 // PID returns the id of the running process, 0 while there is none.
-func (t *Transform) PID() int { return t.work.pid() }
+func (t *Transform) PID() int { return t.worker().pid() }

@@ -23,6 +23,8 @@ type worker struct {
 	trouble error         // guarded by mu: why there is none
 	changed chan struct{} // guarded by mu: closed when current changes
 
+	tally    tally
+	mishap   chan error // capacity 1: why a process was first lost
 	restarts atomic.Uint64
 	closing  chan struct{}
 	once     sync.Once
@@ -38,32 +40,35 @@ func startWorker(ctx context.Context, cfg Config, nc NodeConfig, prog *registry.
 		return nil, fmt.Errorf("node %q: plugin %s@%s: %w", nc.Node, prog.Name, prog.Version, err)
 	}
 	w := &worker{
-		cfg: cfg, node: nc, prog: prog, stamp: prog.String(), current: inst,
+		cfg: cfg, node: nc, prog: prog, stamp: prog.String(), current: inst, mishap: make(chan error, 1),
 		changed: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go w.supervise(inst)
 	return w, nil
 }
 
-// ready returns the running instance and waits for one while there is none.
-func (w *worker) ready(ctx context.Context) (*instance, error) {
-	for {
-		w.mu.Lock()
-		inst, trouble, changed := w.current, w.trouble, w.changed
-		w.mu.Unlock()
-		if inst != nil && inst.why() == nil {
-			return inst, nil
-		}
-		if inst != nil {
-			trouble = inst.why()
-		}
-		select {
-		case <-changed:
-		case <-w.closing:
-			return nil, ErrClosed
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for its restart after: %w: %w", trouble, context.Cause(ctx))
-		}
+// running returns the instance that takes units, nil while there is none, and what
+// is closed when that changes.
+func (w *worker) running() (*instance, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.current != nil && w.current.why() == nil {
+		return w.current, w.changed
+	}
+	return nil, w.changed
+}
+
+// wait waits until changed or moved is closed.
+func (w *worker) wait(ctx context.Context, changed, moved <-chan struct{}) error {
+	select {
+	case <-changed:
+		return nil
+	case <-moved:
+		return nil
+	case <-w.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for its restart after: %w: %w", w.status(), context.Cause(ctx))
 	}
 }
 
@@ -90,6 +95,10 @@ func (w *worker) supervise(inst *instance) {
 		}
 		inst.log.Error("plugin failed", "reason", inst.why(), "ran", time.Since(started).Round(time.Millisecond))
 		w.set(nil, inst.why())
+		select {
+		case w.mishap <- inst.why():
+		default:
+		}
 		inst.bury()
 		if time.Since(started) > 2*w.cfg.BackoffMax {
 			pause = w.cfg.BackoffFirst

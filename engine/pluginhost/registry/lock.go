@@ -107,8 +107,8 @@ func (r *Registry) Entries(name string) ([]Entry, error) {
 	return found, nil
 }
 
-// Set gives a pinned program another state. The error wraps [ErrNotFound] if none
-// of that version is pinned.
+// Set gives the pinned program that name and version mean another state. The error
+// wraps [ErrNotFound] if none of that version is pinned.
 func (r *Registry) Set(name, version string, state State, reason string) error {
 	return r.update(func(l *lockFile) error {
 		i := l.present(name, version)
@@ -117,6 +117,18 @@ func (r *Registry) Set(name, version string, state State, reason string) error {
 		}
 		e := &l.Plugins[i]
 		e.State, e.Reason, e.Since = state, reason, time.Now().UTC()
+		return nil
+	})
+}
+
+// Restore puts the states of entries back that [Registry.Entries] returned earlier.
+func (r *Registry) Restore(entries []Entry) error {
+	return r.update(func(l *lockFile) error {
+		for _, old := range entries {
+			if i := slices.IndexFunc(l.Plugins, old.same); i >= 0 {
+				l.Plugins[i].State, l.Plugins[i].Reason, l.Plugins[i].Since = old.State, old.Reason, old.Since
+			}
+		}
 		return nil
 	})
 }

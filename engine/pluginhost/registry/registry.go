@@ -101,20 +101,20 @@ func (r *Registry) file(entry fs.DirEntry) (File, bool) {
 	return File{name, version, filepath.Join(r.dir, entry.Name()), info.Size(), info.ModTime()}, true
 }
 
-// Choose returns the highest version of name that constraint allows, that lies in
-// the folder and that may run, pinning it first if it is new. When none does, the
-// error lists what there is with the reason against each, and wraps [ErrNotFound].
-// A file that has changed behind its hash is not looked at: the copy is taken, and
-// warn is told.
-func (r *Registry) Choose(name string, constraint *semver.Constraints, warn func(error)) (*Program, error) {
+// Best returns the highest version of name that constraint allows, that lies in the
+// folder and that may run, pinning it first if it is new. When none does, the error
+// lists what there is with the reason against each, and wraps [ErrNotFound]. A file
+// that has changed behind its hash is not looked at: its copy counts, and warn is
+// told. Files for which skip is true are passed over; it may be nil.
+func (r *Registry) Best(name string, constraint *semver.Constraints, skip func(File) bool, warn func(error)) (Entry, error) {
 	files, err := r.Files(name)
 	if err != nil {
-		return nil, err
+		return Entry{}, err
 	}
 	var there []string
 	for _, f := range files {
 		version := f.Version.Original()
-		if !constraint.Check(f.Version) {
+		if !constraint.Check(f.Version) || skip != nil && skip(f) {
 			there = append(there, version)
 			continue
 		}
@@ -122,14 +122,23 @@ func (r *Registry) Choose(name string, constraint *semver.Constraints, warn func
 		if errors.Is(err, ErrChanged) {
 			warn(err)
 		} else if err != nil {
-			return nil, err
+			return Entry{}, err
 		}
 		if e.State == Ready {
-			return r.Open(e)
+			return e, nil
 		}
 		there = append(there, fmt.Sprintf("%s (%s: %s)", version, e.State, e.Reason))
 	}
-	return nil, fmt.Errorf("%w in %s; %s", ErrNotFound, r.dir, existing(name, there))
+	return Entry{}, fmt.Errorf("%w in %s; %s", ErrNotFound, r.dir, existing(name, there))
+}
+
+// Choose opens the program that [Registry.Best] finds.
+func (r *Registry) Choose(name string, constraint *semver.Constraints, warn func(error)) (*Program, error) {
+	e, err := r.Best(name, constraint, nil, warn)
+	if err != nil {
+		return nil, err
+	}
+	return r.Open(e)
 }
 
 func existing(name string, versions []string) string {
@@ -144,6 +153,16 @@ func existing(name string, versions []string) string {
 func (r *Registry) Allowed(f File) bool {
 	e, err := r.known(f.Name, f.Version.Original())
 	return err == nil && (e.State == "" || e.State == Ready)
+}
+
+// Ready reports whether a program that runs may still be chosen.
+func (r *Registry) Ready(b Binary) (bool, error) {
+	l, err := r.read()
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(l.Plugins, Entry{Name: b.Name, Version: b.Version, Hash: b.Hash}.same)
+	return i >= 0 && l.Plugins[i].State == Ready, nil
 }
 
 // Open opens the copy of a pinned program.

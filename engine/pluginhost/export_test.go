@@ -1,0 +1,27 @@
+package pluginhost
+
+// SwapWithoutDrain is what no host may do: it ends the version at work at once and
+// gives every lane the new one, whatever units are in hand.
+func (h *Host) SwapWithoutDrain(t *Transform, version string) error {
+	e, err := h.registry.Pin("versioned", version)
+	if err != nil {
+		return err
+	}
+	prog, err := h.registry.Open(e)
+	if err != nil {
+		return err
+	}
+	w, err := startWorker(h.stopped, h.cfg, t.node, prog)
+	if err != nil {
+		return err
+	}
+	if inst, _ := t.worker().running(); inst != nil {
+		inst.kill()
+	}
+	t.handOver(w)
+	t.release()
+	return nil
+}
+
+// Worse is worse.
+var Worse = worse
