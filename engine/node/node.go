@@ -74,11 +74,12 @@ type Batch struct {
 	Lane      int // counts the lanes of all streams that the transform reads, from 0
 	Events    []*event.Event
 	Watermark int64 // ms: no earlier event time is expected any more; 0 if unknown
-	State     State // keyed state; nil unless the transform is [Stateful]
+	State     State // keyed state; nil unless the transform is [Stateful] and names keys
 }
 
 // State is the keyed state of one node within one unit. What is put is stored in
-// the same commit that moves the unit's position, or not at all.
+// the same commit that moves the unit's position, or not at all. Values are in the
+// form of [PackState].
 type State interface {
 	// Get returns the key's value, nil if it has none. The caller must not change it.
 	Get(key string) []byte
@@ -118,11 +119,14 @@ type Transform interface {
 	Close() error
 }
 
-// Stateful is implemented by transforms that keep state by key.
+// Stateful is implemented by transforms that keep state by key, or may come to do
+// so: whether one keeps any now is what [StatefulOf] says.
 type Stateful interface {
-	// StateVersion names the layout of the state values.
+	// StateVersion names the layout of the state values; "": it keeps none now.
 	StateVersion() string
-	// StateKeys returns the keys whose state Process may read or write for in.
+	// StateKeys returns the keys whose state Process may read or write for in, each
+	// once; nil: none, and in gets no State. An event's key is the only one that one
+	// lane alone works on. It is called just before Process, by the same goroutine.
 	StateKeys(in *Batch) []string
 }
 

@@ -4,7 +4,12 @@
 // cursors. It opens nothing; the same file always gives the same plan.
 package plan
 
-import "github.com/millrace/millrace/engine/spec"
+import (
+	"maps"
+	"slices"
+
+	"github.com/millrace/millrace/engine/spec"
+)
 
 // Plan is how a pipeline runs. All names derive from node ids, so that a plan
 // made again after a restart finds its streams and positions.
@@ -62,4 +67,21 @@ type Chart struct {
 	ID    string     `json:"id"`
 	Edges []Edge     `json:"edges"`
 	Spec  *spec.Node `json:"-"`
+}
+
+// Reaching returns the stage's input streams whose events can reach node id, in the
+// order of Inputs.
+func (s *Stage) Reaching(id string) []string {
+	reach := map[string]map[string]bool{} // by node, which comes behind those that it reads
+	for _, n := range s.Nodes {
+		reach[n.ID] = map[string]bool{}
+		for _, e := range n.Edges {
+			if e.Stream != "" {
+				reach[n.ID][e.Stream] = true
+			} else {
+				maps.Copy(reach[n.ID], reach[e.Node])
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(s.Inputs), func(name string) bool { return !reach[id][name] })
 }

@@ -34,6 +34,7 @@ func encodedSize(e *event.Event) int {
 type exchange struct {
 	lane    *lane
 	in      *node.Batch
+	state   *unitState // nil: the plugin keeps none
 	results []node.Result
 
 	sent     int     // events sent
@@ -67,9 +68,13 @@ func (x *exchange) run() error {
 // send sends the next chunk.
 func (x *exchange) send() error {
 	l, events := x.lane, x.in.Events
-	end, size := x.sent, 0
-	for end < len(events) && (size == 0 || size < chunkSize) {
+	end, size, state := x.sent, 0, 0
+	l.req.State = l.req.State[:0]
+	for end < len(events) && (size == 0 || size+state < chunkSize) {
 		size += encodedSize(events[end])
+		if x.state != nil {
+			state += x.state.send(&l.req, events[end].Key)
+		}
 		end++
 	}
 	l.frame.Events, l.frame.Watermark = events[x.sent:end], x.in.Watermark
@@ -77,16 +82,16 @@ func (x *exchange) send() error {
 	if err != nil {
 		return refused("%v", err)
 	}
-	if limit := pluginv1.MaxMessageBytes - 1024; len(frame) > limit {
-		return refused("an event of %d bytes does not fit in a message of %d bytes", len(frame), limit)
+	if limit := pluginv1.MaxMessageBytes - 1024; len(frame)+state > limit {
+		return refused("an event of %d bytes with %d bytes of state does not fit in a message of %d bytes", len(frame), state, limit)
 	}
 	l.req.Unit, l.req.Frame, l.req.Last = l.unit, frame, end == len(events)
 	if err := l.stream.Send(&l.req); err != nil {
 		// The reason is what the stream's receiving half says.
 		return errors.Join(err, l.stream.RecvMsg(&l.resp))
 	}
-	x.chunks = append(x.chunks, chunk{end, size})
-	x.window += size
+	x.chunks = append(x.chunks, chunk{end, size + state})
+	x.window += size + state
 	x.sent = end
 	return nil
 }
@@ -108,6 +113,9 @@ func (x *exchange) receive() error {
 		return refused("its answer to one unit has more than %d bytes", limit)
 	}
 	if err := x.take(resp); err != nil {
+		return err
+	}
+	if err := x.state.take(resp.State); err != nil {
 		return err
 	}
 	x.last = resp.Last

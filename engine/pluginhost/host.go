@@ -36,6 +36,8 @@ type Config struct {
 	Watch time.Duration // between two looks at the folder; default 1s
 
 	MaxAnswerBytes int64    // of one unit's whole answer; default 256 MiB
+	MaxKeyState    int64    // of one key's state, bytes; what would put more becomes a dead letter; default 1 MiB
+	MaxUnitState   int64    // of the state of all keys of one unit, bytes; a unit with more is divided; default 64 MiB
 	MemoryLimit    int64    // soft limit of a plugin's Go heap (GOMEMLIMIT), bytes; default 128 MiB
 	MemoryCap      int64    // hard limit of its writable memory (Linux), beyond which it dies, bytes; default 1 GiB
 	Env            []string // names of environment variables that plugins see besides the usual ones
@@ -53,6 +55,8 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.Trial, 30*time.Second)
 	defaultTo(&c.Watch, time.Second)
 	defaultTo(&c.MaxAnswerBytes, 256<<20)
+	defaultTo(&c.MaxKeyState, 1<<20)
+	defaultTo(&c.MaxUnitState, 64<<20)
 	defaultTo(&c.MemoryLimit, 128<<20)
 	defaultTo(&c.MemoryCap, 1<<30)
 	if c.Logger == nil {
@@ -113,6 +117,8 @@ type NodeConfig struct {
 	Lanes    int            // Batch.Lane is in 0..Lanes-1
 	Workers  int            // processors that the plugin may use; default all
 	Follow   bool           // other versions take the place of this one while units pass
+	Inputs   []string       // streams whose events reach the node; one that keeps state may have only one
+	States   StateVersions  // where layouts of the node's state are noted; nil: nowhere, and nothing is checked
 }
 
 // allowed names the environment that every plugin sees; nothing else of the
@@ -143,8 +149,9 @@ func (c Config) environment(workers int) []string {
 // it ends, until Close. ctx bounds the start alone. A version that does not start is
 // quarantined, and the next one taken, if there is another that may run.
 //
-// An error names what is wrong: no such version, a program that is no plugin, or
-// every bad place of the configuration.
+// An error names what is wrong: no such version, a program that is no plugin, state
+// of the node that the plugin cannot read ([ErrState]), or every bad place of the
+// configuration.
 func (h *Host) Start(ctx context.Context, cfg NodeConfig) (*Transform, error) {
 	prog, err := h.open(ctx, cfg.Ref)
 	if err != nil {

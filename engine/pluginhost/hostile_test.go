@@ -19,13 +19,16 @@ type hostile struct {
 	plugin.NetRPCUnsupportedPlugin
 }
 
-func serveHostile() {
+func serveHostile() { serveRaw(&hostile{}) }
+
+// serveRaw serves a plugin that stands on no SDK.
+func serveRaw(p plugin.Plugin) {
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion: pluginv1.ProtocolVersion,
 			MagicCookieKey:  pluginv1.MagicCookieKey, MagicCookieValue: pluginv1.MagicCookieValue,
 		},
-		Plugins: plugin.PluginSet{pluginv1.Service: &hostile{}},
+		Plugins: plugin.PluginSet{pluginv1.Service: p},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32))...)
 		},

@@ -31,6 +31,8 @@ type instance struct {
 	rpc    pluginv1.PluginClient
 	logs   sync.WaitGroup
 
+	layouts layouts // of its keyed state; set before it is configured
+
 	mu     sync.Mutex
 	reason error         // guarded by mu: why it was given up
 	gone   chan struct{} // closed with the first reason: no unit may begin
@@ -131,6 +133,9 @@ func (inst *instance) begin(ctx context.Context, node NodeConfig, bin Binary) er
 		err = inst.describe(ctx, bin)
 	}
 	if err == nil {
+		err = inst.admit(ctx, node)
+	}
+	if err == nil {
 		err = inst.configure(ctx, node)
 	}
 	if err != nil && ctx.Err() != nil {
@@ -164,6 +169,7 @@ func (inst *instance) describe(ctx context.Context, bin Binary) error {
 	if d.Name != bin.Name || d.Version != bin.Version {
 		return fmt.Errorf("the program calls itself %s", clip(d.Name+"@"+d.Version, 200))
 	}
+	inst.layouts = layoutsOf(d)
 	return nil
 }
 

@@ -82,12 +82,19 @@ func laidTo(w *worker, err error) error {
 }
 
 func (l *lane) attempt(ctx context.Context, inst *instance, in *node.Batch) ([]node.Result, error) {
+	state, err := l.work.gather(in)
+	if err != nil {
+		return nil, l.failed(err)
+	}
 	l.began.Store(time.Now().UnixNano())
 	defer l.began.Store(0)
 	if err := l.open(inst); err != nil {
 		return nil, l.failed(err)
 	}
-	results, err := l.exchange(ctx, in)
+	results, err := l.exchange(ctx, in, state)
+	if err == nil {
+		err = l.work.put(ctx, state, in.State)
+	}
 	if ctx.Err() == nil {
 		l.work.tally.count(len(in.Events), results, err)
 	}
@@ -120,14 +127,14 @@ func (l *lane) move(w *worker) time.Duration {
 }
 
 // exchange takes a unit over the open stream and back, within CallDeadline.
-func (l *lane) exchange(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+func (l *lane) exchange(ctx context.Context, in *node.Batch, state *unitState) ([]node.Result, error) {
 	inst, deadline := l.inst, l.work.cfg.CallDeadline
 	timer := time.AfterFunc(deadline, func() {
 		inst.giveUp(fmt.Errorf("no answer to a unit of %d events within %s", len(in.Events), deadline))
 	})
 	stop := context.AfterFunc(ctx, l.cancel)
 	l.unit++
-	x := exchange{lane: l, in: in, results: make([]node.Result, len(in.Events))}
+	x := exchange{lane: l, in: in, state: state, results: make([]node.Result, len(in.Events))}
 	err := x.run()
 	timer.Stop()
 	if !stop() || err != nil {

@@ -35,6 +35,7 @@ var programs = map[string]func(){
 	"hostile": serveHostile,
 
 	"versioned": serveVersioned,
+	"counter":   serveCounter,
 }
 
 const hostArg = "be-a-host" // then come a folder and a plugin's name

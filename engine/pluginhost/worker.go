@@ -18,6 +18,9 @@ type worker struct {
 	prog  *registry.Program
 	stamp string // what outputs carry as their maker
 
+	layouts  layouts     // of its keyed state
+	recorded atomic.Bool // what it writes is noted in node.States
+
 	mu      sync.Mutex
 	current *instance     // guarded by mu; nil while there is none
 	trouble error         // guarded by mu: why there is none
@@ -40,7 +43,7 @@ func startWorker(ctx context.Context, cfg Config, nc NodeConfig, prog *registry.
 		return nil, fmt.Errorf("node %q: plugin %s@%s: %w", nc.Node, prog.Name, prog.Version, err)
 	}
 	w := &worker{
-		cfg: cfg, node: nc, prog: prog, stamp: prog.String(), current: inst, mishap: make(chan error, 1),
+		cfg: cfg, node: nc, prog: prog, stamp: prog.String(), layouts: inst.layouts, current: inst, mishap: make(chan error, 1),
 		changed: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go w.supervise(inst)

@@ -30,7 +30,7 @@ func (g *generation) openStages(ctx context.Context) error {
 	for _, s := range g.plan.Stages {
 		run := &stageRun{gen: g, plan: s}
 		for _, n := range s.Nodes {
-			built, err := g.chainNode(ctx, n, len(s.Inputs)*g.plan.Lanes)
+			built, err := g.chainNode(ctx, n, s)
 			if err != nil {
 				return fmt.Errorf("node %q: %w", n.ID, err)
 			}
@@ -46,8 +46,8 @@ func (g *generation) openStages(ctx context.Context) error {
 	return nil
 }
 
-// chainNode builds one node; lanes is how many lanes run through it at once.
-func (g *generation) chainNode(ctx context.Context, n plan.StageNode, lanes int) (stage.ChainNode, error) {
+// chainNode builds node n of stage s.
+func (g *generation) chainNode(ctx context.Context, n plan.StageNode, s plan.Stage) (stage.ChainNode, error) {
 	built := stage.ChainNode{ID: n.ID, Edges: n.Edges, Stream: n.Stream, Retry: policyOf(n.Spec.Retry), Order: orderOf(n.Spec)}
 	if n.Key != "" {
 		key, err := expr.Compile(n.Key)
@@ -58,7 +58,10 @@ func (g *generation) chainNode(ctx context.Context, n plan.StageNode, lanes int)
 	}
 	var err error
 	if n.Spec.Plugin != "" {
-		plugin, err := g.host.Start(ctx, pluginhost.NodeConfig{Node: n.ID, Pipeline: g.spec.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: lanes})
+		plugin, err := g.host.Start(ctx, pluginhost.NodeConfig{
+			Node: n.ID, Pipeline: g.spec.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: len(s.Inputs) * g.plan.Lanes,
+			Inputs: s.Reaching(n.ID), States: g.log.StateVersions(g.name),
+		})
 		if errors.Is(err, pluginhost.ErrNotFound) {
 			err = fmt.Errorf("%w (a relative plugins.dir begins at the working directory; it is built where the source, plugins/NAME, and Go are)", err)
 		}

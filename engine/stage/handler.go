@@ -76,7 +76,7 @@ func (l *lane) handle(msg *message.Message) error {
 		return errors.New("message carries no unit")
 	}
 	var effects stream.Effects
-	l.chain.states.begin(d.Unit)
+	l.chain.states.begin(d)
 	l.chain.order.begin()
 	p := &part{unit: d.Unit, events: d.Unit.Events, effects: &effects}
 	if err := l.handlePart(msg.Context(), msg.UUID, p); err != nil {

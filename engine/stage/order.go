@@ -48,7 +48,7 @@ func newLaneOrder(b Blockers, generation string) *laneOrder {
 // applies reports whether the order is kept in this generation: a replay of the
 // journal has dead letters that nobody waits behind.
 func (o *laneOrder) applies(order Order) bool {
-	return order.Strict && (o.generation == liveGeneration || o.generation == plan.Redriven)
+	return order.Strict && (o.generation == stream.Live || o.generation == plan.Redriven)
 }
 
 func (o *laneOrder) begin() {

@@ -18,38 +18,55 @@ type StateLoader interface {
 // committed values; over them what accepted runs over parts of the unit at work
 // have put; over those what the run at work puts. Staged values become committed
 // when the next unit begins just after this one, and are dropped when the same
-// unit comes again.
+// unit comes again. Committed values are kept up to stateCache bytes, to save asking
+// the log for them.
 type laneStates struct {
-	loader    StateLoader
-	suffix    string                // of node names: another generation keeps states of its own
-	committed map[string]nodeValues // by node; a nil value is known to be absent
-	staged    map[string]nodeValues
-	running   map[string]nodeValues
-	last      event.Position
+	loader     StateLoader
+	generation string
+	committed  map[string]nodeValues // by node; a nil value is known to be absent
+	staged     map[string]nodeValues
+	running    map[string]nodeValues
+	last       event.Position
+	size       int // bytes of committed, about
 }
 
 type nodeValues map[string][]byte
 
-// liveGeneration is the one whose states carry the node's plain name.
-const liveGeneration = "live"
+// stateCache is how many bytes of committed values a lane keeps from unit to unit;
+// stateOverhead is what a key takes besides its value.
+const (
+	stateCache    = 16 << 20
+	stateOverhead = 64
+)
 
 func newLaneStates(loader StateLoader, generation string) *laneStates {
-	suffix := ""
-	if generation != liveGeneration {
-		suffix = "@" + generation
-	}
 	return &laneStates{
-		loader: loader, suffix: suffix, committed: map[string]nodeValues{}, staged: map[string]nodeValues{}, running: map[string]nodeValues{},
+		loader: loader, generation: generation, committed: map[string]nodeValues{}, staged: map[string]nodeValues{}, running: map[string]nodeValues{},
 	}
 }
 
-// begin starts work on u, or starts it again.
-func (s *laneStates) begin(u *node.Unit) {
-	if u.After == s.last {
+// begin starts work on d's unit, or starts it again.
+func (s *laneStates) begin(d *stream.Delivery) {
+	if d.Unit.After == s.last {
 		merge(s.committed, s.staged)
+		s.size += sizeOf(s.staged)
+	}
+	if d.Unsure || s.size > stateCache {
+		clear(s.committed)
+		s.size = 0
 	}
 	clear(s.staged)
-	s.last = u.Last
+	s.last = d.Unit.Last
+}
+
+func sizeOf(states map[string]nodeValues) int {
+	size := 0
+	for _, values := range states {
+		for k, v := range values {
+			size += stateOverhead + len(k) + len(v)
+		}
+	}
+	return size
 }
 
 // attempt starts one run over the unit or a part of it; accept keeps what it put.
@@ -67,10 +84,14 @@ func merge(dst, src map[string]nodeValues) {
 	}
 }
 
-// load gives batch its State if n is stateful, reading what is not known yet.
+// load gives batch its State if n keeps any, reading what is not known yet.
 func (s *laneStates) load(ctx context.Context, n *ChainNode, batch *node.Batch) error {
 	stateful, ok := n.Transform.(node.Stateful)
 	if !ok {
+		return nil
+	}
+	keys := stateful.StateKeys(batch)
+	if keys == nil {
 		return nil
 	}
 	known := s.committed[n.ID]
@@ -78,23 +99,33 @@ func (s *laneStates) load(ctx context.Context, n *ChainNode, batch *node.Batch) 
 		known = nodeValues{}
 		s.committed[n.ID] = known
 	}
+	if err := s.learn(ctx, n.ID, keys, known); err != nil {
+		return err
+	}
+	s.running[n.ID] = nodeValues{}
+	batch.State = nodeState{s.running[n.ID], s.staged[n.ID], known}
+	return nil
+}
+
+// learn asks the log for those of keys that are not known.
+func (s *laneStates) learn(ctx context.Context, id string, keys []string, known nodeValues) error {
 	var missing []string
-	for _, k := range stateful.StateKeys(batch) {
+	for _, k := range keys {
 		if _, ok := known[k]; !ok {
 			missing = append(missing, k)
 		}
 	}
-	if len(missing) > 0 {
-		values, err := s.loader.LoadState(ctx, n.ID+s.suffix, missing)
-		if err != nil {
-			return err
-		}
-		for _, k := range missing {
-			known[k] = values[k]
-		}
+	if len(missing) == 0 {
+		return nil
 	}
-	s.running[n.ID] = nodeValues{}
-	batch.State = nodeState{s.running[n.ID], s.staged[n.ID], known}
+	values, err := s.loader.LoadState(ctx, stream.StateOf(id, s.generation), missing)
+	if err != nil {
+		return err
+	}
+	for _, k := range missing {
+		known[k] = values[k]
+		s.size += stateOverhead + len(k) + len(values[k])
+	}
 	return nil
 }
 
@@ -103,7 +134,7 @@ func (s *laneStates) changes() []stream.StateChange {
 	var list []stream.StateChange
 	for n, values := range s.staged {
 		for k, v := range values {
-			list = append(list, stream.StateChange{Node: n + s.suffix, Key: k, Value: v})
+			list = append(list, stream.StateChange{Node: stream.StateOf(n, s.generation), Key: k, Value: v})
 		}
 	}
 	return list

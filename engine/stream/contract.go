@@ -131,7 +131,10 @@ type Cut struct {
 // message's context; the handler stages the unit's effects on it, and Ack
 // commits them.
 type Delivery struct {
-	Unit    *node.Unit
+	Unit *node.Unit
+	// Unsure says that the unit before this one was committed already when its
+	// effects arrived: what its handler staged need not be what is stored.
+	Unsure  bool
 	effects Effects
 }
 

@@ -95,7 +95,7 @@ func (l *Log) DropStreams(ctx context.Context, streams, states []string) error {
 		if !ofGeneration(node) {
 			return fatalf("the state of %q belongs to the live generation", node)
 		}
-		keys = append(keys, l.keys.state(node))
+		keys = append(keys, l.keys.state(node), l.keys.stateVersions(node))
 	}
 	word, _, err := l.call(ctx, dropStreamsScript, keys, args)
 	if err == nil && word != "ok" {
@@ -123,7 +123,7 @@ func (l *Log) ForgetGeneration(ctx context.Context, generation string, nodes []s
 		return fmt.Errorf("forget generation %s: %w", generation, l.awayOrFatal(err))
 	}
 	for _, field := range fields {
-		if reader, stream, _ := strings.Cut(field, "|"); strings.HasSuffix(reader, suffix) && generation != "live" {
+		if reader, stream, _ := strings.Cut(field, "|"); strings.HasSuffix(reader, suffix) && generation != Live {
 			if err := l.ForgetReader(ctx, reader, stream); err != nil {
 				return err
 			}
@@ -132,7 +132,7 @@ func (l *Log) ForgetGeneration(ctx context.Context, generation string, nodes []s
 	streams := slices.DeleteFunc(l.StreamNames(), func(name string) bool { return !strings.HasSuffix(name, suffix) })
 	states := make([]string, len(nodes))
 	for i, n := range nodes {
-		states[i] = n + suffix
+		states[i] = StateOf(n, generation)
 	}
 	return l.DropStreams(ctx, streams, states)
 }

@@ -32,6 +32,18 @@ func parseTopic(topic string) (stream string, lane int, err error) {
 	return name, lane, nil
 }
 
+// StateOf returns the name under which a generation keeps the state of a node: that
+// of the live one is the node's own.
+func StateOf(node, generation string) string {
+	if generation == Live {
+		return node
+	}
+	return node + "@" + generation
+}
+
+// Live is the generation whose states carry the plain names of their nodes.
+const Live = "live"
+
 // keys holds the names of one pipeline's Redis keys. All share one hash tag.
 type keys struct {
 	prefix string
@@ -50,6 +62,9 @@ func newKeys(pipeline string) keys {
 
 func (k *keys) lease(name string) string { return k.prefix + "lease:" + name }
 func (k *keys) state(node string) string { return k.prefix + "state:" + node }
+func (k *keys) stateVersions(node string) string {
+	return k.prefix + "stateversions:" + node
+}
 func (k *keys) stream(name string, lane int) string {
 	return k.prefix + "stream:" + name + ":" + strconv.Itoa(lane)
 }

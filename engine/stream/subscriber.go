@@ -45,6 +45,8 @@ type LaneSubscriber struct {
 	active func() // ends the subscription; guarded by mu
 	closed bool   // guarded by mu
 	wg     sync.WaitGroup
+
+	unsure bool // see [Delivery]; of the goroutine that hands out
 }
 
 var _ message.Subscriber = (*LaneSubscriber)(nil)
@@ -242,7 +244,7 @@ func (s *LaneSubscriber) deliver(taking, work context.Context, u *node.Unit, out
 // offer hands u out once, and commits it if it is acknowledged. The message's
 // context ends when that is done.
 func (s *LaneSubscriber) offer(taking, work context.Context, u *node.Unit, out chan<- *message.Message) (acked bool, err error) {
-	d := &Delivery{Unit: u}
+	d := &Delivery{Unit: u, Unsure: s.unsure}
 	ctx, cancel := context.WithCancel(context.WithValue(work, deliveryKey{}, d))
 	defer cancel()
 	msg := newMessage(u)
@@ -271,9 +273,10 @@ func (s *LaneSubscriber) commit(ctx context.Context, u *node.Unit, d *Delivery) 
 	}
 	b := s.cfg.Log.newBackoff()
 	for {
-		_, err := s.cfg.Log.Commit(ctx, s.cfg.Lease, c)
+		answer, err := s.cfg.Log.Commit(ctx, s.cfg.Lease, c)
 		switch {
 		case err == nil:
+			s.unsure = answer == Already
 			return nil
 		case errors.Is(err, ErrUnblocked):
 			return err // the unit comes again

@@ -41,7 +41,7 @@ func (p *probe) process(ctx context.Context, events []*event.Event) ([]node.Resu
 
 func (p *probe) processIn(ctx context.Context, lane int, events []*event.Event, state *memory) ([]node.Result, error) {
 	batch := &node.Batch{Lane: lane, Events: events}
-	if s, ok := p.tr.(node.Stateful); ok {
+	if s, ok := node.StatefulOf(p.tr); ok {
 		state.declared = s.StateKeys(batch)
 		batch.State = state
 	}

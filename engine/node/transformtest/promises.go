@@ -69,7 +69,7 @@ func (x *Expected) differ(e *event.Event) error {
 // oneResultEach sends the inputs many times over, so that a result out of place
 // shows.
 func oneResultEach(ctx context.Context, p *probe) error {
-	if _, stateful := p.tr.(node.Stateful); stateful {
+	if _, stateful := node.StatefulOf(p.tr); stateful {
 		return nil // each event changes what the next one gives
 	}
 	events, err := p.events()

@@ -63,12 +63,8 @@ func (m *memory) copy() *memory {
 // and nowhere else: the same unit on the same state gives the same again, in the
 // same transform, whatever it has processed meanwhile.
 func declaredState(ctx context.Context, p *probe) error {
-	s, stateful := p.tr.(node.Stateful)
-	if !stateful {
-		return nil
-	}
-	if s.StateVersion() == "" {
-		return errors.New("StateVersion is empty")
+	if s, ok := p.tr.(node.Stateful); !ok || s.StateVersion() == "" {
+		return p.noKeys(s)
 	}
 	start := &memory{}
 	if _, err := p.unit(ctx, start); err != nil {
@@ -93,6 +89,19 @@ func declaredState(ctx context.Context, p *probe) error {
 		}
 	}
 	return nil
+}
+
+// noKeys checks that a transform without state names no keys, as one that may come to
+// keep state does.
+func (p *probe) noKeys(s node.Stateful) error {
+	if s == nil {
+		return nil
+	}
+	events, err := p.events()
+	if err == nil && s.StateKeys(&node.Batch{Events: events}) != nil {
+		err = errors.New("StateKeys names keys, but StateVersion no layout of their state")
+	}
+	return err
 }
 
 // unit processes the case's inputs on state.

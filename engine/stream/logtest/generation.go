@@ -95,6 +95,7 @@ func dropsStreams(t *testing.T, database Database) {
 	one.must(one.EnsureStreams(ctx, []string{"out@trial"}))
 	one.must(one.RegisterReader(ctx, "rows@trial", "out@trial", false))
 	one.put(one.lease("stage:x"), "out@trial", 0, "e", 3)
+	one.must(one.StateVersions("trial").Record(ctx, "celsius", "1"))
 	two := start(t, url, func(c *stream.Config) { c.EngineID = "two" }) // knows the stream, too
 	for _, name := range []string{"out", stream.Journal} {
 		if err := one.DropStreams(ctx, []string{name}, nil); node.ClassOf(err) != node.Fatal {
@@ -155,4 +156,28 @@ func wait(t *testing.T, what string, done func() bool) {
 			t.Fatalf("waited for %s in vain", what)
 		}
 	}
+}
+
+func recordsStateVersions(t *testing.T, database Database) {
+	url := database(t)
+	r := start(t, url)
+	ctx := t.Context()
+	for _, version := range []string{"2", "1", "2"} {
+		r.must(r.StateVersions(stream.Live).Record(ctx, "n", version))
+	}
+	r.must(r.StateVersions("again").Record(ctx, "n", "3"))
+	check := func(when, generation, node string, want []string) {
+		t.Helper()
+		for _, log := range []*rig{r, start(t, url, func(c *stream.Config) { c.EngineID = "another" })} {
+			got, err := log.StateVersions(generation).Recorded(ctx, node)
+			r.must(err)
+			equal(t, when, got, want)
+		}
+	}
+	check("live", stream.Live, "n", []string{"1", "2"})
+	check("a replay", "again", "n", []string{"3"})
+	check("another node", stream.Live, "m", []string{})
+	r.must(r.ForgetGeneration(ctx, "again", []string{"n"}))
+	check("a replay that is forgotten", "again", "n", []string{})
+	check("live, after it", stream.Live, "n", []string{"1", "2"})
 }

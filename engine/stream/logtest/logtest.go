@@ -35,6 +35,8 @@ func Run(t *testing.T, database Database) {
 		{"a full stream refuses appends and leaves the others room", refusesWhenFull},
 		{"commit answers ok, already and gap", answersOfCommit},
 		{"commit stores outputs, dead letters and state or nothing", commitsAtomically},
+		{"versions of state are kept by generation", recordsStateVersions},
+		{"a unit behind one that was committed before says so", tellsOfRepeats},
 		{"a stale owner's append and commit are refused", fencesStaleOwners},
 		{"a newer incarnation takes over at once", takesOverAtOnce},
 		{"a silent owner's lease runs out", leaseRunsOut},

@@ -90,6 +90,23 @@ func (u *reading) stopped() error {
 	}
 }
 
+// tellsOfRepeats commits a unit behind its subscriber's back, as a process does whose
+// answer got lost.
+func tellsOfRepeats(t *testing.T, database Database) {
+	r := start(t, database(t))
+	le, at := stage(t, r, 3)
+	u := subscribe(r, le, stream.SubscriberConfig{Reader: "x@live", Stream: stream.Journal, MaxEvents: 1})
+	msg, first := u.next()
+	if answer, err := r.Commit(t.Context(), le, stream.Commit{Reader: "x@live", Stream: stream.Journal, Last: at[0]}); answer != stream.OK {
+		t.Fatalf("commit: %s, %v", answer, err)
+	}
+	u.ack(msg)
+	msg, second := u.next()
+	u.ack(msg)
+	_, third := u.next()
+	equal(t, "unsure", []bool{first.Unsure, second.Unsure, third.Unsure}, []bool{false, true, false})
+}
+
 func mergesUnits(t *testing.T, database Database) {
 	r := start(t, database(t))
 	le, _ := stage(t, r, 1)

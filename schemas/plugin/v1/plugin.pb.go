@@ -406,13 +406,15 @@ func (x *ConfigError) GetText() string {
 // ProcessRequest is one chunk of a unit: whole events, about 64 KiB, at most
 // 16 MiB.
 type ProcessRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Unit          uint64                 `protobuf:"varint,1,opt,name=unit,proto3" json:"unit,omitempty"`    // rises by one from unit to unit of a stream
-	Frame         []byte                 `protobuf:"bytes,2,opt,name=frame,proto3" json:"frame,omitempty"`   // the chunk's events, with the unit's watermark; empty: no events
-	Last          bool                   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`    // no chunk of this unit follows
-	Lane          uint32                 `protobuf:"varint,4,opt,name=lane,proto3" json:"lane,omitempty"`    // set on the first chunk of a stream
-	State         []*KeyState            `protobuf:"bytes,5,rep,name=state,proto3" json:"state,omitempty"`   // first chunk: state of every key of the unit that has any
-	Timers        []*Timer               `protobuf:"bytes,6,rep,name=timers,proto3" json:"timers,omitempty"` // first chunk: timers that are due
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Unit  uint64                 `protobuf:"varint,1,opt,name=unit,proto3" json:"unit,omitempty"`  // rises by one from unit to unit of a stream
+	Frame []byte                 `protobuf:"bytes,2,opt,name=frame,proto3" json:"frame,omitempty"` // the chunk's events, with the unit's watermark; empty: no events
+	Last  bool                   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`  // no chunk of this unit follows
+	Lane  uint32                 `protobuf:"varint,4,opt,name=lane,proto3" json:"lane,omitempty"`  // set on the first chunk of a stream
+	// State of keys that have any, each once, in the chunk of its first event in the
+	// unit: where a plugin declares a state_version.
+	State         []*KeyState `protobuf:"bytes,5,rep,name=state,proto3" json:"state,omitempty"`
+	Timers        []*Timer    `protobuf:"bytes,6,rep,name=timers,proto3" json:"timers,omitempty"` // first chunk: timers that are due
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,12 +502,14 @@ type ProcessResponse struct {
 	Outputs []uint32 `protobuf:"varint,3,rep,packed,name=outputs,proto3" json:"outputs,omitempty"`
 	// Further outputs of this message's last event are in the next message, whose
 	// first number belongs to the same event.
-	More          bool        `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
-	Rejects       []*Reject   `protobuf:"bytes,5,rep,name=rejects,proto3" json:"rejects,omitempty"` // in order of event
-	Last          bool        `protobuf:"varint,6,opt,name=last,proto3" json:"last,omitempty"`      // the unit's answer ends here
-	State         []*KeyState `protobuf:"bytes,7,rep,name=state,proto3" json:"state,omitempty"`     // last message: what was put
-	Timers        []*Timer    `protobuf:"bytes,8,rep,name=timers,proto3" json:"timers,omitempty"`   // last message: timers set
-	Error         *Error      `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`     // nothing of the unit counts; last is set too
+	More    bool      `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	Rejects []*Reject `protobuf:"bytes,5,rep,name=rejects,proto3" json:"rejects,omitempty"` // in order of event
+	Last    bool      `protobuf:"varint,6,opt,name=last,proto3" json:"last,omitempty"`      // the unit's answer ends here
+	// What was put or removed, in any message; what is said last of a key counts, and
+	// nothing before the answer is complete. Only keys of the unit's events.
+	State         []*KeyState `protobuf:"bytes,7,rep,name=state,proto3" json:"state,omitempty"`
+	Timers        []*Timer    `protobuf:"bytes,8,rep,name=timers,proto3" json:"timers,omitempty"` // last message: timers set
+	Error         *Error      `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`   // nothing of the unit counts; last is set too
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -674,10 +678,13 @@ func (x *Reject) GetText() string {
 
 // KeyState is the state of one key.
 type KeyState struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	Removed       bool                   `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"` // in an answer: the key has no state any more
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Key     []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value   []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Removed bool                   `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"` // in an answer: the key has no state any more
+	// Layout of value: in a request the one that wrote it, state_version or one of
+	// readable_state_versions; in an answer state_version, or empty for the same.
+	Version       string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -731,6 +738,13 @@ func (x *KeyState) GetRemoved() bool {
 		return x.Removed
 	}
 	return false
+}
+
+func (x *KeyState) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
 }
 
 // Timer asks for a call when the lane's watermark reaches a time.
@@ -1079,11 +1093,12 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x05event\x18\x01 \x01(\rR\x05event\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\x11R\x06record\x12\x12\n" +
 	"\x04code\x18\x03 \x01(\tR\x04code\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text\"L\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"f\n" +
 	"\bKeyState\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
-	"\aremoved\x18\x03 \x01(\bR\aremoved\"B\n" +
+	"\aremoved\x18\x03 \x01(\bR\aremoved\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\"B\n" +
 	"\x05Timer\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x12R\x04atMs\x12\x12\n" +
