@@ -1,15 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"math"
 	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
-	"github.com/millrace/millrace/engine/node/transformtest"
 	"github.com/millrace/millrace/plugins/sdk"
+	"github.com/millrace/millrace/plugins/sdk/plugintest"
 )
 
 func start(config string) (node.Transform, error) {
@@ -114,16 +113,4 @@ func TestConfigurationErrors(t *testing.T) {
 
 // TestConformance runs the README's examples; the same ones go through a process
 // in engine/pluginhost.
-func TestConformance(t *testing.T) {
-	cases, err := transformtest.Load("examples/examples.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	transformtest.Run(t, transformtest.Suite{Cases: cases, Open: func(id string, options map[string]any) (node.Transform, error) {
-		config, err := json.Marshal(options)
-		if err != nil {
-			return nil, err
-		}
-		return scale.Open(config, sdk.Node{ID: id, Lanes: 4})
-	}})
-}
+func TestConformance(t *testing.T) { plugintest.Run(t, scale, "examples/examples.yaml") }
