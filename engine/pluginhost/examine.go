@@ -47,8 +47,3 @@ func (h *Host) Examine(ref string) (*Prospect, error) {
 	p.HasGo = err == nil
 	return p, nil
 }
-
-func hasSource(dir string) bool {
-	mains, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	return err == nil && len(mains) > 0
-}

@@ -16,6 +16,14 @@ var ErrNotFound = registry.ErrNotFound
 // Binary is one plugin program.
 type Binary = registry.Binary
 
+// CheckName returns an error unless a plugin can have the name.
+func CheckName(name string) error {
+	if !registry.ValidName(name) {
+		return fmt.Errorf("plugin %q: a name is small letters, digits, - and _, begins with a letter and has at most 63", name)
+	}
+	return nil
+}
+
 // Resolve finds the highest version in the folder that ref, NAME@CONSTRAINT or
 // NAME alone, allows and that may run, and pins it. If the plugin's source is there
 // and newer than every binary of it, or no binary fits, it is built first, which
@@ -39,7 +47,7 @@ func (h *Host) open(ctx context.Context, ref string) (*registry.Program, error) 
 	defer h.building.Unlock()
 	found, err := h.registry.Files(name)
 	if err == nil && h.stale(name, found) {
-		err = h.build(ctx, name)
+		_, err = h.build(ctx, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", ref, err)
@@ -53,8 +61,8 @@ func (h *Host) open(ctx context.Context, ref string) (*registry.Program, error) 
 
 func parseRef(ref string) (string, *semver.Constraints, error) {
 	name, want, found := strings.Cut(ref, "@")
-	if !registry.ValidName(name) {
-		return "", nil, fmt.Errorf("plugin %q: a name is small letters, digits, - and _", ref)
+	if err := CheckName(name); err != nil {
+		return "", nil, err
 	}
 	if !found {
 		want = "*"
