@@ -1,9 +1,11 @@
 package sdk
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/node"
 )
 
 // Event is the draft of an output, which starts as its input. Reading and
@@ -15,7 +17,8 @@ type Event struct {
 	own    bool          // fields may be written
 	time   int64         // event time of the draft
 	drop   bool
-	count  int // ordinals used so far
+	reject *node.Reject // refused by its method
+	count  int          // ordinals used so far
 
 	room *room
 	out  []*event.Event
@@ -82,6 +85,12 @@ func (e *Event) ownFields() {
 // before stays.
 func (e *Event) Drop() { e.drop = true }
 
+// Reject refuses the event for good, whatever Emit gave away before: the same as
+// returning [Reject] from a [Func].
+func (e *Event) Reject(code, format string, args ...any) {
+	e.reject = &node.Reject{Record: -1, Code: code, Text: valid(fmt.Sprintf(format, args...))}
+}
+
 // Emit makes an output of the draft as it stands; the draft lives on as a copy.
 // A Func that has called Emit makes no further output by returning.
 func (e *Event) Emit() {
@@ -89,6 +98,13 @@ func (e *Event) Emit() {
 	e.out = append(e.out, e.room.output(e))
 	e.count++
 	e.own = false // the emitted event owns these fields now
+}
+
+// finish makes the output that a draft stands for unless its Func has said otherwise.
+func (e *Event) finish() {
+	if !e.drop && e.count == 0 {
+		e.Emit()
+	}
 }
 
 func (e *Event) index(name string) int {

@@ -19,6 +19,7 @@ type laneStream struct {
 	stream    pluginv1.Plugin_ProcessServer
 	transform node.Transform
 	lane      int
+	state     *unitState // nil: the plugin keeps none
 
 	unit   uint64
 	events int  // events of the unit that earlier chunks brought
@@ -28,17 +29,26 @@ type laneStream struct {
 	frame  event.Frame
 }
 
+// besideResults is how much of what was put may be in a message with results, in
+// bytes: those leave as much room.
+const besideResults = 32 << 10
+
 // chunk answers one chunk. Its error ends the stream; a transform's error does
 // not, it is part of the answer.
 func (l *laneStream) chunk(req *pluginv1.ProcessRequest) error {
 	if req.Unit != l.unit {
 		l.unit, l.events, l.failed = req.Unit, 0, false
+		l.state.begin()
 		l.take()
 	}
 	if l.failed {
 		return nil // rest of a unit that has had its answer
 	}
 	batch := &node.Batch{Lane: l.lane}
+	if l.state != nil {
+		l.state.bring(req.State)
+		batch.State = l.state
+	}
 	if len(req.Frame) > 0 {
 		frame, err := event.DecodeFrame(req.Frame)
 		if err != nil {
@@ -137,10 +147,30 @@ func (l *laneStream) answer(results []node.Result, last bool) error {
 		l.rejects(l.events+i, r.Rejects)
 	}
 	if last {
-		defer l.release()
-		l.server.unitDone()
+		return l.end(uniform)
 	}
-	return l.send(last, false, uniform)
+	return l.send(false, false, uniform)
+}
+
+// end sends the last of a unit's answer: what is left of the results, and what was
+// put, in messages of its own where it is large.
+func (l *laneStream) end(uniform bool) error {
+	parts, err := l.state.parts()
+	if err != nil {
+		return &unitError{-1, err}
+	}
+	defer l.release()
+	l.server.unitDone()
+	for i, part := range parts {
+		if i > 0 || sizeOf(part...) > besideResults {
+			if err := l.send(false, false, uniform); err != nil {
+				return err
+			}
+			uniform = true // of no event
+		}
+		l.part.State = part
+	}
+	return l.send(true, false, uniform)
 }
 
 func (l *laneStream) begin() {

@@ -70,9 +70,10 @@ func (m *mapper) one(e *Event) (*node.Reject, error) {
 		}
 		return nil, err
 	}
-	if !e.drop && e.count == 0 {
-		e.Emit()
+	if e.reject != nil {
+		return e.reject, nil
 	}
+	e.finish()
 	return nil, nil
 }
 

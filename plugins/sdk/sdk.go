@@ -1,8 +1,16 @@
-// Package sdk is what a plugin author writes against: it turns a function over
-// one event (Map), or a transform over batches (Batch), into a program that the
-// engine runs as a process of its own. It stands on the far side of the plugin
-// hop and speaks the contract of schemas/plugin/v1; it knows no pipeline, no
-// server and keeps nothing durable.
+// Package sdk is what a plugin author writes against: it turns a function over one
+// event ([Map]), over one event and the state of its key ([Stateful]), over a run of
+// events ([MapBatch]), or a transform ([Batch]) into a program that the engine runs as
+// a process of its own. It stands on the far side of the plugin hop and speaks the
+// contract of schemas/plugin/v1; it knows no pipeline, no server and keeps nothing
+// durable: state travels with its events and is stored by the engine.
+//
+// Package plugintest tests a plugin in the test's process. To look at one that runs in
+// a real pipeline with a debugger, start it with [DebugEnv] set, such as
+//
+//	MILLRACE_PLUGIN_DEBUG=/tmp/times.sock dlv debug ./plugins/times
+//
+// and the engine with the line that it prints; see [ServeDebug].
 //
 //	type Config struct{ Factor float64 }
 //
@@ -33,6 +41,9 @@ type Plugin struct {
 	Name         string // as in the file name NAME@VERSION: [a-z][a-z0-9_-]*
 	Version      string // semantic version without a leading v
 	ConfigSchema []byte // JSON schema of the configuration; nil: not declared
+
+	StateVersion   string   // layout of its keyed state; "": it keeps none
+	ReadableStates []string // older layouts that it reads, sorted
 
 	open func(config []byte, n Node) (node.Transform, error)
 }

@@ -22,6 +22,7 @@ type server struct {
 	pluginv1.UnimplementedPluginServer
 	plugin Plugin
 	log    *slog.Logger
+	again  bool // it may be configured again, by the next host
 
 	mu        sync.Mutex
 	transform node.Transform         // guarded by mu; nil until configured
@@ -41,13 +42,14 @@ func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1
 	return &pluginv1.DescribeResponse{
 		Name: s.plugin.Name, Version: s.plugin.Version,
 		ConfigSchema: s.plugin.ConfigSchema, Sdk: "go/1",
+		StateVersion: s.plugin.StateVersion, ReadableStateVersions: s.plugin.ReadableStates,
 	}, nil
 }
 
 func (s *server) Configure(_ context.Context, r *pluginv1.ConfigureRequest) (resp *pluginv1.ConfigureResponse, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.transform != nil {
+	if s.transform != nil && !s.again {
 		return nil, status.Error(codes.FailedPrecondition, "configured twice")
 	}
 	defer func() {
@@ -109,6 +111,9 @@ func (s *server) Process(stream pluginv1.Plugin_ProcessServer) error {
 		return err
 	}
 	l := &laneStream{server: s, stream: stream, transform: transform, lane: int(first.Lane)}
+	if s.plugin.StateVersion != "" {
+		l.state = &unitState{version: s.plugin.StateVersion}
+	}
 	defer l.release()
 	for req := first; ; {
 		if err := l.serialized(mu, req); err != nil {
