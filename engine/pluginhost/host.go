@@ -35,13 +35,14 @@ type Config struct {
 	Trial time.Duration // for which a new version is watched and the one before kept ready; default 30s
 	Watch time.Duration // between two looks at the folder; default 1s
 
-	MaxAnswerBytes int64    // of one unit's whole answer; default 256 MiB
-	MaxKeyState    int64    // of one key's state, bytes; what would put more becomes a dead letter; default 1 MiB
-	MaxUnitState   int64    // of the state of all keys of one unit, bytes; a unit with more is divided; default 64 MiB
-	MemoryLimit    int64    // soft limit of a plugin's Go heap (GOMEMLIMIT), bytes; default 128 MiB
-	MemoryCap      int64    // hard limit of its writable memory (Linux), beyond which it dies, bytes; default 1 GiB
-	Env            []string // names of environment variables that plugins see besides the usual ones
-	InsecureSocket bool     // no TLS on the unix socket; its folder is private all the same
+	MaxAnswerBytes int64             // of one unit's whole answer; default 256 MiB
+	MaxKeyState    int64             // of one key's state, bytes; what would put more becomes a dead letter; default 1 MiB
+	MaxUnitState   int64             // of the state of all keys of one unit, bytes; a unit with more is divided; default 64 MiB
+	MemoryLimit    int64             // soft limit of a plugin's Go heap (GOMEMLIMIT), bytes; default 128 MiB
+	MemoryCap      int64             // hard limit of its writable memory (Linux), beyond which it dies, bytes; default 1 GiB
+	Env            []string          // names of environment variables that plugins see besides the usual ones
+	Attach         map[string]string // plugins that run already, by name: their sockets; see [ParseAttach]
+	InsecureSocket bool              // no TLS on the unix socket; its folder is private all the same
 }
 
 func (c Config) withDefaults() Config {
@@ -84,12 +85,13 @@ type Host struct {
 	under   sync.WaitGroup // actions under way
 	told    sync.Map       // warnings that have been logged
 
-	mu      sync.Mutex
-	nodes   []*Transform         // guarded by mu: those that follow the folder
-	actions []*action            // guarded by mu: the latest last
-	busy    map[string]*action   // guarded by mu: what is under way, by plugin name
-	failed  map[string]time.Time // guarded by mu: when an action last failed, by plugin name
-	numbers int                  // guarded by mu: of actions so far
+	mu       sync.Mutex
+	nodes    []*Transform         // guarded by mu: those that follow the folder
+	actions  []*action            // guarded by mu: the latest last
+	busy     map[string]*action   // guarded by mu: what is under way, by plugin name
+	failed   map[string]time.Time // guarded by mu: when an action last failed, by plugin name
+	numbers  int                  // guarded by mu: of actions so far
+	attached map[string]string    // guarded by mu: node that a plugin of Config.Attach works for; it has one configuration
 }
 
 // New returns a host; it looks at no folder yet.
@@ -153,6 +155,13 @@ func (c Config) environment(workers int) []string {
 // of the node that the plugin cannot read ([ErrState]), or every bad place of the
 // configuration.
 func (h *Host) Start(ctx context.Context, cfg NodeConfig) (*Transform, error) {
+	if prog, err := h.attach(ctx, cfg.Node, cfg.Ref); err != nil {
+		return nil, err
+	} else if prog != nil {
+		patient := h.cfg
+		patient.StartTimeout, patient.CallDeadline = patience, patience
+		return startTransform(ctx, patient, cfg, prog)
+	}
 	prog, err := h.open(ctx, cfg.Ref)
 	if err != nil {
 		return nil, err

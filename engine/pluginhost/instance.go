@@ -27,7 +27,8 @@ type instance struct {
 	name   string // "scale@1.0.0"
 	log    *slog.Logger
 	proc   *process
-	client *plugin.Client
+	client *plugin.Client   // nil if the process was started by somebody else
+	conn   *grpc.ClientConn // to such a process
 	rpc    pluginv1.PluginClient
 	logs   sync.WaitGroup
 
@@ -41,6 +42,9 @@ type instance struct {
 // launch starts a process of prog and configures it. When it returns an error
 // nothing is left of the process.
 func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Program) (*instance, error) {
+	if prog.Detach != nil {
+		return joinAttached(ctx, cfg, node, prog)
+	}
 	proc, err := newProcess(prog, cfg.MemoryCap)
 	if err != nil {
 		return nil, err
@@ -145,6 +149,10 @@ func (inst *instance) begin(ctx context.Context, node NodeConfig, bin Binary) er
 }
 
 func (inst *instance) connect() error {
+	if inst.conn != nil {
+		inst.rpc = pluginv1.NewPluginClient(inst.conn)
+		return nil
+	}
 	if _, err := inst.client.Start(); err != nil {
 		return fmt.Errorf("handshake: %s", clip(err.Error(), 400))
 	}
@@ -277,7 +285,7 @@ func (inst *instance) exitStatus() string {
 // bury ends the process, if it still runs, and frees all that go-plugin holds.
 func (inst *instance) bury() {
 	inst.kill()
-	inst.client.Kill()
+	inst.disconnect()
 	inst.proc.release()
 	inst.logs.Wait()
 }
@@ -292,6 +300,16 @@ func (inst *instance) retire(timeout time.Duration) {
 		inst.log.Warn("plugin did not drain", "error", err)
 		inst.kill()
 	}
-	inst.client.Kill() // asks it to end, then kills it
+	inst.disconnect()
 	inst.bury()
+}
+
+// disconnect asks the process to end, and kills it; one that somebody else has started
+// is left alone. It may be called more than once.
+func (inst *instance) disconnect() {
+	if inst.client != nil {
+		inst.client.Kill()
+		return
+	}
+	_ = inst.conn.Close() // says only that it is closed already
 }

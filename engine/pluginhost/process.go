@@ -29,11 +29,12 @@ type process struct {
 
 	memory int64 // see Config.MemoryCap
 
-	once   sync.Once
-	pid    atomic.Int64 // 0 until started
-	killed atomic.Bool
-	done   chan struct{} // closed when the process has ended and err is set
-	err    error
+	attached bool // somebody else has started it; there are no pipes, and Kill lets go of it
+	once     sync.Once
+	pid      atomic.Int64 // 0 until started
+	killed   atomic.Bool
+	done     chan struct{} // closed when the process has ended and err is set
+	err      error
 }
 
 var _ runner.Runner = (*process)(nil)
@@ -136,7 +137,12 @@ func (p *process) fate() string {
 
 // Kill ends the process and all of its group at once, also a stopped one.
 func (p *process) Kill(context.Context) error {
-	p.killed.Store(true)
+	if first := !p.killed.Swap(true); p.attached {
+		if first {
+			p.end(errDetached)
+		}
+		return nil
+	}
 	select {
 	case <-p.done: // its number may belong to another process by now
 	default:

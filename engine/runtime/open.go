@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,7 +48,11 @@ func (e *Engine) open(ctx, background context.Context, services *errgroup.Group)
 
 // openMain opens the stages of the engine's own generation.
 func (e *Engine) openMain(ctx context.Context) error {
-	e.host = pluginhost.New(pluginhost.Config{Dir: e.Pipeline.Plugins.Dir, Logger: e.Logger.With("part", "plugins")})
+	attach, err := pluginhost.ParseAttach(os.Getenv(pluginhost.AttachEnv))
+	if err != nil {
+		return err
+	}
+	e.host = pluginhost.New(pluginhost.Config{Dir: e.Pipeline.Plugins.Dir, Attach: attach, Logger: e.Logger.With("part", "plugins")})
 	e.closers = append(e.closers, e.main.close)
 	return e.main.openStages(ctx)
 }

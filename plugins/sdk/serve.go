@@ -21,14 +21,20 @@ import (
 // process ends when the host says so, closes its end of standard input, or
 // dies. Called by hand it says what it is, and ends with status 1.
 //
-// The default slog logger writes to the host's log from then on.
+// The default slog logger writes to the host's log from then on. With [DebugEnv] it is
+// served for a debugger instead.
 func Serve(p Plugin) {
 	if len(os.Args) == 2 && os.Args[1] == pluginv1.DescribeArg {
 		describe(p)
 		return
 	}
+	hosted := os.Getenv(pluginv1.MagicCookieKey) == pluginv1.MagicCookieValue
+	if socket, ok := os.LookupEnv(DebugEnv); ok && !hosted {
+		serveDebug(p, socket)
+		return
+	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if os.Getenv(pluginv1.MagicCookieKey) == pluginv1.MagicCookieValue {
+	if hosted {
 		go exitWithHost(os.Stdin)
 		_ = os.WriteFile("/proc/self/comm", []byte(p.Name), 0) // for ps and top; elsewhere there is no such file
 	}

@@ -12,6 +12,10 @@ const (
 	Service          = "transform" // name of the plugin in go-plugin's set
 )
 
+// AttachEnv names the environment variable that tells an engine of plugins which run
+// already: NAME=SOCKET, several with a comma between them.
+const AttachEnv = "MILLRACE_PLUGIN_ATTACH"
+
 // Limits of the Process stream, in bytes.
 const (
 	MaxMessageBytes = 16 << 20 // of one message, both ways
