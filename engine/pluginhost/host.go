@@ -31,6 +31,7 @@ type Config struct {
 	DrainTimeout time.Duration // for an orderly end; default 3s
 	BackoffFirst time.Duration // pause before the first restart, then doubled; default 100ms
 	BackoffMax   time.Duration // longest pause between restarts; default 10s
+	ProbeTimeout time.Duration // for the events, one by one, of a unit that ended the process twice; default 1m
 
 	Trial time.Duration // for which a new version is watched and the one before kept ready; default 30s
 	Watch time.Duration // between two looks at the folder; default 1s
@@ -55,6 +56,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.BackoffMax, 10*time.Second)
 	defaultTo(&c.Trial, 30*time.Second)
 	defaultTo(&c.Watch, time.Second)
+	defaultTo(&c.ProbeTimeout, time.Minute)
 	defaultTo(&c.MaxAnswerBytes, 256<<20)
 	defaultTo(&c.MaxKeyState, 1<<20)
 	defaultTo(&c.MaxUnitState, 64<<20)

@@ -32,6 +32,8 @@ type lane struct {
 	req    pluginv1.ProcessRequest
 	resp   pluginv1.ProcessResponse
 
+	suspect suspect // guarded by mu
+
 	began   atomic.Int64            // when the unit in hand was sent, ns since the epoch; 0: none
 	failure atomic.Pointer[string]  // of the last unit; nil: it succeeded
 	sampler atomic.Pointer[sampler] // who wants to see some of the next unit; nil: nobody
@@ -82,25 +84,16 @@ func laidTo(w *worker, err error) error {
 }
 
 func (l *lane) attempt(ctx context.Context, inst *instance, in *node.Batch) ([]node.Result, error) {
-	state, err := l.work.gather(in)
-	if err != nil {
-		return nil, l.failed(err)
-	}
 	l.began.Store(time.Now().UnixNano())
 	defer l.began.Store(0)
-	if err := l.open(inst); err != nil {
-		return nil, l.failed(err)
-	}
-	results, err := l.exchange(ctx, in, state)
-	if err == nil {
-		err = l.work.put(ctx, state, in.State)
-	}
+	results, err := l.deliver(ctx, inst, in)
 	if ctx.Err() == nil {
 		l.work.tally.count(len(in.Events), results, err)
 	}
 	if err != nil {
 		return nil, l.failed(err)
 	}
+	l.suspect.passed(in)
 	if l.failure.Load() != nil {
 		l.failure.Store(nil)
 	}
@@ -126,12 +119,43 @@ func (l *lane) move(w *worker) time.Duration {
 	return time.Since(start)
 }
 
+// deliver takes a unit to the process and back, or through a probe once it has cost
+// two processes.
+func (l *lane) deliver(ctx context.Context, inst *instance, in *node.Batch) ([]node.Result, error) {
+	if l.suspect.proven(in) {
+		return l.probe(ctx, in)
+	}
+	if err := l.open(inst); err != nil {
+		return nil, err
+	}
+	results, err := l.carry(ctx, in)
+	if err == nil || inst.why() == nil || ctx.Err() != nil {
+		return results, err
+	}
+	l.suspect.crashed(in)
+	if !l.suspect.proven(in) {
+		return nil, err
+	}
+	return l.probe(ctx, in)
+}
+
+// carry takes a unit with its state over the open stream and back.
+func (l *lane) carry(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+	state, err := l.work.gather(in)
+	if err != nil {
+		return nil, err
+	}
+	results, err := l.exchange(ctx, in, state)
+	if err == nil {
+		err = l.work.put(ctx, state, in.State)
+	}
+	return results, err
+}
+
 // exchange takes a unit over the open stream and back, within CallDeadline.
 func (l *lane) exchange(ctx context.Context, in *node.Batch, state *unitState) ([]node.Result, error) {
 	inst, deadline := l.inst, l.work.cfg.CallDeadline
-	timer := time.AfterFunc(deadline, func() {
-		inst.giveUp(fmt.Errorf("no answer to a unit of %d events within %s", len(in.Events), deadline))
-	})
+	timer := time.AfterFunc(deadline, func() { inst.giveUp(&deadlineError{len(in.Events), deadline}) })
 	stop := context.AfterFunc(ctx, l.cancel)
 	l.unit++
 	x := exchange{lane: l, in: in, state: state, results: make([]node.Result, len(in.Events))}
@@ -195,6 +219,16 @@ type brokenError struct{ text string }
 func (e *brokenError) Error() string { return "it broke the contract: " + e.text }
 
 func broken(format string, args ...any) error { return &brokenError{fmt.Sprintf(format, args...)} }
+
+// deadlineError is the answer that did not come.
+type deadlineError struct {
+	events int // of the unit
+	limit  time.Duration
+}
+
+func (e *deadlineError) Error() string {
+	return fmt.Sprintf("no answer to a unit of %d events within %s", e.events, e.limit)
+}
 
 // settle decides what an error of an exchange means for the stream, the process
 // and the unit.

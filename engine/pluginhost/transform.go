@@ -17,8 +17,10 @@ var ErrClosed = errors.New("plugin node is closed")
 // Transform is a plugin node: a [node.Transform] whose work is done by a process.
 // It restarts the process when it crashes, hangs or breaks the contract; the
 // unit that met this fails as [node.Unsure], the next one waits for the new
-// process as long as its context allows. Another version can take its place while
-// units pass; see [Host.Promote].
+// process as long as its context allows. A unit that comes again and costs a second
+// process goes event by event through a process of its own: what fails there, too,
+// is rejected, the rest has its outputs. Another version can take the place of the
+// one at work while units pass; see [Host.Act].
 type Transform struct {
 	cfg   Config
 	node  NodeConfig

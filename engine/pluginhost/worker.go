@@ -3,6 +3,7 @@ package pluginhost
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ type worker struct {
 	node  NodeConfig
 	prog  *registry.Program
 	stamp string // what outputs carry as their maker
+	log   *slog.Logger
 
 	layouts  layouts     // of its keyed state
 	recorded atomic.Bool // what it writes is noted in node.States
@@ -29,6 +31,7 @@ type worker struct {
 	tally    tally
 	mishap   chan error // capacity 1: why a process was first lost
 	restarts atomic.Uint64
+	probing  chan struct{} // capacity 1: held by the probe at work, and for ever at the end
 	closing  chan struct{}
 	once     sync.Once
 	ended    chan struct{} // closed when the supervisor has returned
@@ -44,7 +47,8 @@ func startWorker(ctx context.Context, cfg Config, nc NodeConfig, prog *registry.
 	}
 	w := &worker{
 		cfg: cfg, node: nc, prog: prog, stamp: prog.String(), layouts: inst.layouts, current: inst, mishap: make(chan error, 1),
-		changed: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
+		log:     cfg.Logger.With("plugin", prog.Name+"@"+prog.Version, "node", nc.Node),
+		changed: make(chan struct{}), probing: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go w.supervise(inst)
 	return w, nil
@@ -87,6 +91,7 @@ func (w *worker) set(inst *instance, trouble error) {
 func (w *worker) supervise(inst *instance) {
 	defer close(w.ended)
 	defer w.prog.Close() // it was read only
+	defer func() { w.probing <- struct{}{} }()
 	pause := w.cfg.BackoffFirst
 	for inst != nil {
 		started := time.Now()
@@ -113,17 +118,8 @@ func (w *worker) supervise(inst *instance) {
 // restart starts a new process, after a pause, as often as it takes. It returns
 // nil when the transform is closed.
 func (w *worker) restart(pause *time.Duration) *instance {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-w.closing:
-			cancel()
-		case <-stop:
-		}
-	}()
+	ctx, release := w.untilClosed(context.Background())
+	defer release()
 	for {
 		timer := time.NewTimer(*pause)
 		select {
@@ -145,6 +141,20 @@ func (w *worker) restart(pause *time.Duration) *instance {
 			w.set(nil, err)
 		}
 	}
+}
+
+// untilClosed returns a context that ends with ctx and with the worker. release
+// must be called.
+func (w *worker) untilClosed(ctx context.Context) (closed context.Context, release func()) {
+	closed, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-w.closing:
+			cancel(ErrClosed)
+		case <-closed.Done():
+		}
+	}()
+	return closed, func() { cancel(nil) }
 }
 
 // relaunch starts the same program again, and no other.
