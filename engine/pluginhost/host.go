@@ -36,6 +36,10 @@ type Config struct {
 	Trial time.Duration // for which a new version is watched and the one before kept ready; default 30s
 	Watch time.Duration // between two looks at the folder; default 1s
 
+	RestartBudget int           // restarts within RestartWindow; beyond it each waits for RestartPause; default 10
+	RestartWindow time.Duration // a process that runs for so long fills the budget again; default 5m
+	RestartPause  time.Duration // before each restart that the budget does not cover; default 1m
+
 	MaxAnswerBytes int64             // of one unit's whole answer; default 256 MiB
 	MaxKeyState    int64             // of one key's state, bytes; what would put more becomes a dead letter; default 1 MiB
 	MaxUnitState   int64             // of the state of all keys of one unit, bytes; a unit with more is divided; default 64 MiB
@@ -57,6 +61,9 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.Trial, 30*time.Second)
 	defaultTo(&c.Watch, time.Second)
 	defaultTo(&c.ProbeTimeout, time.Minute)
+	defaultTo(&c.RestartBudget, 10)
+	defaultTo(&c.RestartWindow, 5*time.Minute)
+	defaultTo(&c.RestartPause, time.Minute)
 	defaultTo(&c.MaxAnswerBytes, 256<<20)
 	defaultTo(&c.MaxKeyState, 1<<20)
 	defaultTo(&c.MaxUnitState, 64<<20)

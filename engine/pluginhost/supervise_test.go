@@ -3,6 +3,7 @@ package pluginhost_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -157,6 +158,48 @@ func TestWaitingForARestartEndsWithTheContext(t *testing.T) {
 	}
 	if s := tr.Status(); s.Ready || !strings.Contains(s.Reason, "exit status 3") {
 		t.Errorf("status %+v, want the reason", s)
+	}
+}
+
+// spend crashes the plugin until its budget of two restarts is spent.
+func spend(t *testing.T, pause time.Duration) (*pluginhost.Transform, *logBuffer) {
+	t.Helper()
+	log := &logBuffer{}
+	cfg := quick
+	cfg.RestartBudget, cfg.RestartWindow, cfg.RestartPause, cfg.Logger = 2, time.Hour, pause, log.logger()
+	tr := start(t, "good", cfg, double)
+	for i := range 3 {
+		fails(t, tr, batch(0, record(i, "do", "crash")))
+	}
+	return tr, log
+}
+
+func TestPluginBudgetHoldsTheLane(t *testing.T) {
+	tr, _ := spend(t, time.Hour)
+	const why = "2 restarts within 1h0m0s did not help: tried again every 1h0m0s"
+	until(t, "the reason is shown", func() bool { return strings.Contains(tr.Status().Reason, why) })
+	if s := tr.Status(); s.Ready || !strings.Contains(s.Reason, "exit status 3") {
+		t.Errorf("status %+v, want not ready and what it died of", s)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := tr.Process(ctx, batch(0, record(9, "value", 1))); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), why) {
+		t.Errorf("error %v, want the lane held until its context ends", err)
+	}
+}
+
+func TestPluginBudgetIsSaidOnce(t *testing.T) {
+	tr, log := spend(t, time.Millisecond)
+	for i := range 3 {
+		fails(t, tr, batch(0, record(10+i, "do", "crash")))
+	}
+	mustProcess(t, tr, batch(0, record(20, "value", 1)))
+	if !tr.Status().Ready {
+		t.Errorf("status %+v", tr.Status())
+	}
+	text := log.String()
+	if strings.Count(text, "given rest") != 1 || strings.Count(text, `level=ERROR msg="plugin failed"`) != 3 || strings.Count(text, `msg="plugin failed"`) != 6 {
+		t.Errorf("want 3 failures told aloud, the rest once, 3 failures in a low voice:\n%s", text)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/engine/lifecycle"
 	"github.com/millrace/millrace/engine/pluginhost/registry"
 )
 
@@ -92,53 +93,76 @@ func (w *worker) supervise(inst *instance) {
 	defer close(w.ended)
 	defer w.prog.Close() // it was read only
 	defer func() { w.probing <- struct{}{} }()
-	pause := w.cfg.BackoffFirst
+	b := newBudget(w.cfg)
 	for inst != nil {
 		started := time.Now()
-		select {
-		case <-w.closing:
+		if !w.outlive(inst, b) {
 			inst.retire(w.cfg.DrainTimeout)
 			return
-		case <-inst.gone:
 		}
-		inst.log.Error("plugin failed", "reason", inst.why(), "ran", time.Since(started).Round(time.Millisecond))
-		w.set(nil, inst.why())
+		ran := time.Since(started)
+		b.ended(ran)
+		w.tell(b, slog.LevelError, "plugin failed", "reason", inst.why(), "ran", ran.Round(time.Millisecond))
 		select {
 		case w.mishap <- inst.why():
 		default:
 		}
 		inst.bury()
-		if time.Since(started) > 2*w.cfg.BackoffMax {
-			pause = w.cfg.BackoffFirst
-		}
-		inst = w.restart(&pause)
+		inst = w.restart(b, inst.why())
 	}
 }
 
+// outlive waits for the end of inst and reports whether it came before the worker's.
+func (w *worker) outlive(inst *instance, b *budget) bool {
+	steady := time.NewTimer(w.cfg.RestartWindow)
+	defer steady.Stop()
+	for {
+		select {
+		case <-steady.C:
+			if b.spent {
+				w.log.Info("plugin is steady again", "ran", w.cfg.RestartWindow)
+			}
+			b.refill()
+		case <-w.closing:
+			return false
+		case <-inst.gone:
+			return true
+		}
+	}
+}
+
+// tell logs what happens to a process; once the budget is spent it has been said.
+func (w *worker) tell(b *budget, level slog.Level, text string, args ...any) {
+	if b.spent {
+		level = slog.LevelDebug
+	}
+	w.log.Log(context.Background(), level, text, args...)
+}
+
 // restart starts a new process, after a pause, as often as it takes. It returns
-// nil when the transform is closed.
-func (w *worker) restart(pause *time.Duration) *instance {
+// nil when the worker is closed.
+func (w *worker) restart(b *budget, trouble error) *instance {
 	ctx, release := w.untilClosed(context.Background())
 	defer release()
 	for {
-		timer := time.NewTimer(*pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		pause, first := b.charge(time.Now())
+		w.set(nil, b.explain(trouble))
+		if first {
+			w.log.Error("plugin is given rest", "reason", b.explain(trouble))
+		}
+		if !lifecycle.Sleep(ctx, pause) {
 			return nil
 		}
-		*pause = min(2**pause, w.cfg.BackoffMax)
 		inst, err := w.relaunch(ctx)
 		if err == nil {
 			w.restarts.Add(1)
-			inst.log.Info("plugin restarted", "restarts", w.restarts.Load())
+			w.tell(b, slog.LevelInfo, "plugin restarted", "restarts", w.restarts.Load())
 			w.set(inst, nil)
 			return inst
 		}
+		trouble = err
 		if ctx.Err() == nil {
-			w.cfg.Logger.Error("plugin does not start", "plugin", w.stamp, "node", w.node.Node, "error", err, "next_try", *pause)
-			w.set(nil, err)
+			w.tell(b, slog.LevelError, "plugin does not start", "error", err)
 		}
 	}
 }
