@@ -40,11 +40,19 @@ type Config struct {
 	RestartWindow time.Duration // a process that runs for so long fills the budget again; default 5m
 	RestartPause  time.Duration // before each restart that the budget does not cover; default 1m
 
-	MaxAnswerBytes int64             // of one unit's whole answer; default 256 MiB
-	MaxKeyState    int64             // of one key's state, bytes; what would put more becomes a dead letter; default 1 MiB
-	MaxUnitState   int64             // of the state of all keys of one unit, bytes; a unit with more is divided; default 64 MiB
-	MemoryLimit    int64             // soft limit of a plugin's Go heap (GOMEMLIMIT), bytes; default 128 MiB
-	MemoryCap      int64             // hard limit of its writable memory (Linux), beyond which it dies, bytes; default 1 GiB
+	MaxKeyState  int64 // of one key's state, bytes; what would put more becomes a dead letter; default 1 MiB
+	MaxUnitState int64 // of the state of all keys of one unit, bytes; a unit with more is divided; default 64 MiB
+
+	// What a plugin may take. Only Linux enforces the limits from MemoryCap on;
+	// HOSTILE.md says how, and what they do not reach.
+	MaxAnswerBytes int64 // of one unit's whole answer; default 64 MiB
+	MemoryLimit    int64 // soft limit of a plugin's Go heap (GOMEMLIMIT), bytes; default 128 MiB
+	MemoryCap      int64 // hard limit of its writable memory, beyond which it dies, bytes; default 1 GiB
+	OpenFiles      int   // at once; default 1024
+	FileSize       int64 // of a file that it writes, bytes; default 1 GiB
+	Processes      int   // with those that it starts; more end them all; default 32
+	Nice           int   // how much it stands back for others in want of a processor, 1..19; default 5
+
 	Env            []string          // names of environment variables that plugins see besides the usual ones
 	Attach         map[string]string // plugins that run already, by name: their sockets; see [ParseAttach]
 	InsecureSocket bool              // no TLS on the unix socket; its folder is private all the same
@@ -64,11 +72,15 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.RestartBudget, 10)
 	defaultTo(&c.RestartWindow, 5*time.Minute)
 	defaultTo(&c.RestartPause, time.Minute)
-	defaultTo(&c.MaxAnswerBytes, 256<<20)
+	defaultTo(&c.MaxAnswerBytes, 64<<20)
 	defaultTo(&c.MaxKeyState, 1<<20)
 	defaultTo(&c.MaxUnitState, 64<<20)
 	defaultTo(&c.MemoryLimit, 128<<20)
 	defaultTo(&c.MemoryCap, 1<<30)
+	defaultTo(&c.OpenFiles, 1024)
+	defaultTo(&c.FileSize, 1<<30)
+	defaultTo(&c.Processes, 32)
+	defaultTo(&c.Nice, 5)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

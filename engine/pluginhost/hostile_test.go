@@ -2,8 +2,15 @@ package pluginhost_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -12,14 +19,44 @@ import (
 	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
 )
 
+// serveTorrent prints a line without end.
+func serveTorrent() {
+	for line := make([]byte, 1<<16); ; {
+		if _, err := os.Stdout.Write(line); err != nil {
+			return
+		}
+	}
+}
+
+// serveGarbage shakes hands and then speaks no protocol at all.
+func serveGarbage() {
+	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "socket")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	fmt.Printf("1|%d|unix|%s|grpc|\n", pluginv1.ProtocolVersion, path)
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.CopyN(conn, rand.Reader, 1<<20) // until the host has had enough
+		_ = conn.Close()
+	}
+}
+
 // hostile is a plugin without the SDK that answers as its configuration says,
 // and correctly to a unit whose first event has no field "bad".
 type hostile struct {
+	name  string
+	exits bool // when it is to drain
 	pluginv1.UnimplementedPluginServer
 	plugin.NetRPCUnsupportedPlugin
 }
 
-func serveHostile() { serveRaw(&hostile{}) }
+func serveHostile(h *hostile) { serveRaw(h) }
 
 // serveRaw serves a plugin that stands on no SDK.
 func serveRaw(p plugin.Plugin) {
@@ -45,7 +82,7 @@ func (h *hostile) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientCo
 }
 
 func (h *hostile) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
-	return &pluginv1.DescribeResponse{Name: "hostile", Version: "1.0.0"}, nil
+	return &pluginv1.DescribeResponse{Name: h.name, Version: "1.0.0"}, nil
 }
 
 func (h *hostile) Configure(context.Context, *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
@@ -54,6 +91,9 @@ func (h *hostile) Configure(context.Context, *pluginv1.ConfigureRequest) (*plugi
 
 // Drain is never answered in time: Close must not wait for it.
 func (h *hostile) Drain(ctx context.Context, _ *pluginv1.DrainRequest) (*pluginv1.DrainResponse, error) {
+	if h.exits {
+		os.Exit(5)
+	}
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
@@ -73,10 +113,28 @@ func (h *hostile) Process(stream pluginv1.Plugin_ProcessServer) error {
 		if err := h.spoil(resp, f, bad.Text()); err != nil {
 			return err
 		}
+		if bad.Text() == "1 GiB" {
+			if err := flood(stream, resp, f); err != nil {
+				return err
+			}
+		}
 		if err := stream.Send(resp); err != nil {
 			return err
 		}
 	}
+}
+
+// flood sends 1 GiB of outputs for the first event.
+func flood(stream pluginv1.Plugin_ProcessServer, last *pluginv1.ProcessResponse, f *event.Frame) error {
+	large := *f.Events[0]
+	large.Record = &event.Record{Fields: []event.Field{{Name: "fill", Value: event.String(strings.Repeat("x", 15<<20))}}}
+	frame, err := (&event.Frame{Events: []*event.Event{&large}}).Encode(nil, event.None)
+	for range 70 {
+		if err == nil {
+			err = stream.Send(&pluginv1.ProcessResponse{Unit: last.Unit, Frame: frame, Outputs: []uint32{1}, More: true})
+		}
+	}
+	return err
 }
 
 // spoil turns a right answer into a wrong one.

@@ -31,6 +31,8 @@ type instance struct {
 	conn   *grpc.ClientConn // to such a process
 	rpc    pluginv1.PluginClient
 	logs   sync.WaitGroup
+	out    lineWriter // standard output after the handshake
+	err    lineWriter // standard error as go-plugin's server hands it on
 
 	layouts layouts // of its keyed state; set before it is configured
 
@@ -45,12 +47,13 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	if prog.Detach != nil {
 		return joinAttached(ctx, cfg, node, prog)
 	}
-	proc, err := newProcess(prog, cfg.MemoryCap)
+	proc, err := newProcess(prog, cfg.limits())
 	if err != nil {
 		return nil, err
 	}
 	inst := &instance{cfg: cfg, name: prog.Name + "@" + prog.Version, proc: proc, gone: make(chan struct{})}
 	inst.log = cfg.Logger.With("plugin", inst.name, "node", node.Node)
+	inst.out.log, inst.err.log = inst.log, inst.log
 	inst.client = plugin.NewClient(inst.clientConfig(cfg.environment(node.Workers)))
 	inst.logs.Go(func() { copyLog(proc.stderr, inst.log) })
 	if err := inst.begin(ctx, node, prog.Binary); err != nil {
@@ -74,8 +77,8 @@ func (inst *instance) clientConfig(env []string) *plugin.ClientConfig {
 		Plugins:          plugin.PluginSet{pluginv1.Service: &grpcPlugin{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		Logger:           hclog.NewNullLogger(),
-		SyncStdout:       &lineWriter{log: inst.log},
-		SyncStderr:       &lineWriter{log: inst.log},
+		SyncStdout:       &inst.out,
+		SyncStderr:       &inst.err,
 		StartTimeout:     inst.cfg.StartTimeout,
 		AutoMTLS:         !inst.cfg.InsecureSocket,
 		SkipHostEnv:      true,
@@ -288,6 +291,8 @@ func (inst *instance) bury() {
 	inst.disconnect()
 	inst.proc.release()
 	inst.logs.Wait()
+	inst.out.end()
+	inst.err.end()
 }
 
 // retire ends the instance in order: the units in hand are answered first.

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,6 +19,7 @@ import (
 const (
 	maxLine      = 16 << 10 // bytes; the rest of a longer line is cut off
 	linesASecond = 200      // beyond this, lines are counted and left out
+	bytesASecond = 64 << 10 // likewise; a line that begins below it is taken
 )
 
 // copyLog writes the lines of a plugin's standard error to log until r ends.
@@ -27,7 +29,7 @@ func copyLog(r io.Reader, log *slog.Logger) {
 	var limit lineLimit
 	for {
 		line, err := lines.ReadSlice('\n')
-		if len(line) > 0 && limit.allow(time.Now(), log) {
+		if len(line) > 0 && limit.allow(time.Now(), len(line), log) {
 			logLine(log, line)
 		}
 		for errors.Is(err, bufio.ErrBufferFull) {
@@ -40,23 +42,25 @@ func copyLog(r io.Reader, log *slog.Logger) {
 	}
 }
 
-// lineLimit allows so many lines in each second.
+// lineLimit allows so many lines and bytes in each second.
 type lineLimit struct {
 	second  int64
 	lines   int
+	bytes   int
 	dropped int
 }
 
-func (l *lineLimit) allow(now time.Time, log *slog.Logger) bool {
+func (l *lineLimit) allow(now time.Time, size int, log *slog.Logger) bool {
 	if second := now.Unix(); second != l.second {
 		l.report(log)
-		l.second, l.lines = second, 0
+		l.second, l.lines, l.bytes = second, 0, 0
 	}
-	l.lines++
-	if l.lines > linesASecond {
+	if l.lines == linesASecond || l.bytes >= bytesASecond {
 		l.dropped++
 		return false
 	}
+	l.lines++
+	l.bytes += size
 	return true
 }
 
@@ -88,9 +92,18 @@ func logLine(log *slog.Logger, line []byte) {
 	take("time", "@timestamp")
 	attrs := make([]slog.Attr, 0, len(fields))
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		attrs = append(attrs, slog.Any(name, fields[name]))
+		attrs = append(attrs, slog.Any(ownName(name), fields[name]))
 	}
 	log.LogAttrs(context.Background(), level, message, attrs...)
+}
+
+// ownName keeps a plugin from signing as another one.
+func ownName(name string) string {
+	switch name {
+	case "plugin", "node", "part", "probe":
+		return "its_" + name
+	}
+	return name
 }
 
 func levelOf(name string) slog.Level {
@@ -105,17 +118,38 @@ func levelOf(name string) slog.Level {
 }
 
 // lineWriter logs what a plugin prints to its standard output and error after
-// the handshake.
+// the handshake. It comes in pieces that know no lines.
 type lineWriter struct {
 	log   *slog.Logger
-	limit lineLimit
+	mu    sync.Mutex
+	limit lineLimit // guarded by mu
+	begun []byte    // guarded by mu: of the line that has no end yet, at most maxLine
 }
 
 func (w *lineWriter) Write(b []byte) (int, error) {
-	for line := range bytes.Lines(b) {
-		if w.limit.allow(time.Now(), w.log) {
-			logLine(w.log, line[:min(len(line), maxLine)])
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for piece := range bytes.Lines(b) {
+		w.begun = append(w.begun, piece[:min(len(piece), maxLine-len(w.begun))]...)
+		if piece[len(piece)-1] == '\n' {
+			w.line()
 		}
 	}
 	return len(b), nil
+}
+
+// line logs the line that has been gathered.
+func (w *lineWriter) line() {
+	if len(w.begun) > 0 && w.limit.allow(time.Now(), len(w.begun), w.log) {
+		logLine(w.log, w.begun)
+	}
+	w.begun = w.begun[:0]
+}
+
+// end logs what is left once the process has ended.
+func (w *lineWriter) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.line()
+	w.limit.report(w.log)
 }

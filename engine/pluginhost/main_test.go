@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -28,17 +29,24 @@ var programs = map[string]func(){
 	"good":    func() { sdk.Serve(good) },
 	"env":     func() { sdk.Serve(envPlugin) },
 	"garbage": func() { fmt.Println("hello, I am no plugin"); _, _ = io.Copy(io.Discard, os.Stdin) },
+	"torrent": serveTorrent,
 	"mute":    func() { _, _ = io.Copy(io.Discard, os.Stdin) },
 	"quits":   func() { fmt.Fprintln(os.Stderr, "no licence"); os.Exit(7) },
 	"old":     func() { fmt.Println("1|99|unix|/nowhere|grpc|"); _, _ = io.Copy(io.Discard, os.Stdin) },
 	"renamed": func() { sdk.Serve(good) },
-	"hostile": serveHostile,
+	"hostile": func() { serveHostile(&hostile{name: "hostile"}) },
+	"quitter": func() { serveHostile(&hostile{name: "quitter", exits: true}) },
+	"wire":    serveGarbage,
 
 	"versioned": serveVersioned,
 	"counter":   serveCounter,
 }
 
-const hostArg = "be-a-host" // then come a folder and a plugin's name
+// What this test binary can be besides: hosts in a process of their own.
+const (
+	hostArg    = "be-a-host"     // then come a folder and a plugin's name
+	hostileArg = "be-among-foes" // then come a folder and the name of a case
+)
 
 func TestMain(m *testing.M) {
 	if name, _, ok := strings.Cut(filepath.Base(os.Args[0]), "@"); ok {
@@ -47,6 +55,10 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) == 4 && os.Args[1] == hostArg {
 		beHost(os.Args[2], os.Args[3])
+		return
+	}
+	if len(os.Args) == 4 && os.Args[1] == hostileArg {
+		beAmongFoes(os.Args[2], os.Args[3])
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -107,6 +119,15 @@ var good = sdk.Map("good", "1.0.0", func(c *goodConfig) (sdk.Func, error) {
 				e.Emit()
 			}
 			return nil
+		case "slow":
+			<-time.After(50 * time.Millisecond)
+		case "breed":
+			breed(100)
+			select {}
+		case "flood":
+			for i := range 20_000 {
+				fmt.Fprintln(os.Stderr, "line", i, strings.Repeat("!", i%500))
+			}
 		case "log":
 			slog.Warn("a word", "event", e.In().RootID)
 			fmt.Println("printed")
@@ -116,6 +137,16 @@ var good = sdk.Map("good", "1.0.0", func(c *goodConfig) (sdk.Func, error) {
 		return e.SetFloat("value", v*c.Factor)
 	}, nil
 })
+
+// breed starts children that outlive whatever asked for them.
+func breed(children int) {
+	for range children {
+		if err := exec.Command("sleep", "300").Start(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return
+		}
+	}
+}
 
 // envPlugin hands out its environment.
 var envPlugin = sdk.Map("env", "1.0.0", func(*struct{}) (sdk.Func, error) {

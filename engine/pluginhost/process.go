@@ -27,7 +27,8 @@ type process struct {
 	stderr *os.File
 	theirs []*os.File // the plugin's ends, closed here after the start
 
-	memory int64 // see Config.MemoryCap
+	limits  limits
+	overrun atomic.Pointer[overrun] // why the guard ended it
 
 	attached bool // somebody else has started it; there are no pipes, and Kill lets go of it
 	once     sync.Once
@@ -43,8 +44,8 @@ var _ runner.Runner = (*process)(nil)
 // grandchild might hold the pipe open for ever.
 const pipeGrace = 200 * time.Millisecond
 
-func newProcess(prog *registry.Program, memoryCap int64) (*process, error) {
-	p := &process{cmd: exec.Command(prog.Exec), memory: memoryCap, done: make(chan struct{})}
+func newProcess(prog *registry.Program, l limits) (*process, error) {
+	p := &process{cmd: exec.Command(prog.Exec), limits: l, done: make(chan struct{})}
 	p.cmd.Args[0] = prog.Path
 	p.cmd.Dir = os.TempDir()
 	p.cmd.SysProcAttr = ownGroup()
@@ -90,7 +91,7 @@ func (p *process) start() error {
 	}
 	pid := p.cmd.Process.Pid
 	p.pid.Store(int64(pid))
-	err = capMemory(pid, p.memory)
+	err = p.limits.apply(pid)
 	if p.killed.Load() || err != nil {
 		killGroup(pid)
 	}
@@ -113,7 +114,12 @@ func (p *process) end(err error) {
 }
 
 func (p *process) wait() {
+	ended := make(chan struct{})
+	var guard sync.WaitGroup
+	guard.Go(func() { p.guard(ended) })
 	err := p.cmd.Wait()
+	close(ended)
+	guard.Wait()
 	killGroup(int(p.pid.Load())) // what it may have started
 	limit := time.Now().Add(pipeGrace)
 	_ = p.stdout.SetReadDeadline(limit) // a pipe has deadlines; if not, reads end with the pipe
@@ -128,6 +134,9 @@ func (p *process) fate() string {
 	case <-p.done:
 	default:
 		return ""
+	}
+	if o := p.overrun.Load(); o != nil {
+		return o.String()
 	}
 	if p.err == nil {
 		return "exit status 0"

@@ -108,20 +108,20 @@ func (c *counter) put(e *event.Event, count int) *pluginv1.KeyState {
 	return s
 }
 
-// table is the state of one node as the engine keeps it, and the record of versions.
-type table struct {
+// stateTable is the state of one node as the engine keeps it, and the record of versions.
+type stateTable struct {
 	values   map[string][]byte
 	versions []string
 	refuses  error // of Record
 }
 
-func newTable(versions ...string) *table {
-	return &table{values: map[string][]byte{}, versions: versions}
+func newTable(versions ...string) *stateTable {
+	return &stateTable{values: map[string][]byte{}, versions: versions}
 }
 
-func (s *table) Get(key string) []byte { return s.values[key] }
+func (s *stateTable) Get(key string) []byte { return s.values[key] }
 
-func (s *table) Put(key string, value []byte) {
+func (s *stateTable) Put(key string, value []byte) {
 	if value == nil {
 		delete(s.values, key)
 		return
@@ -129,14 +129,14 @@ func (s *table) Put(key string, value []byte) {
 	s.values[key] = value
 }
 
-func (s *table) Recorded(_ context.Context, node string) ([]string, error) {
+func (s *stateTable) Recorded(_ context.Context, node string) ([]string, error) {
 	if node != "n" {
 		return nil, fmt.Errorf("node %q", node)
 	}
 	return s.versions, nil
 }
 
-func (s *table) Record(_ context.Context, _, version string) error {
+func (s *stateTable) Record(_ context.Context, _, version string) error {
 	if s.refuses == nil {
 		s.versions = append(s.versions, version)
 	}
@@ -156,7 +156,7 @@ func startCounter(t *testing.T, version string, cfg pluginhost.Config, nc plugin
 }
 
 // counting starts a counter whose versions s records.
-func counting(t *testing.T, version string, cfg pluginhost.Config, s *table) *pluginhost.Transform {
+func counting(t *testing.T, version string, cfg pluginhost.Config, s *stateTable) *pluginhost.Transform {
 	t.Helper()
 	tr, err := startCounter(t, version, cfg, pluginhost.NodeConfig{States: s})
 	if err != nil {
@@ -172,7 +172,7 @@ func keyed(i int, key string, fields ...any) *event.Event {
 }
 
 // unitOf returns a unit with its state, as a stage makes it.
-func unitOf(t testing.TB, tr *pluginhost.Transform, s *table, events ...*event.Event) *node.Batch {
+func unitOf(t testing.TB, tr *pluginhost.Transform, s *stateTable, events ...*event.Event) *node.Batch {
 	t.Helper()
 	in := batch(0, events...)
 	keys := tr.StateKeys(in)

@@ -98,32 +98,21 @@ func TestStoppedPluginMeetsItsDeadline(t *testing.T) {
 	mustProcess(t, tr, batch(0, record(2, "value", 1)))
 }
 
-// hog has the plugin take 512 MiB. A plugin built with the race detector takes more
-// at once, so these tests are in the lane of plugin processes.
-func hog(t *testing.T, cfg pluginhost.Config) (*pluginhost.Transform, error) {
-	tr := start(t, "good", cfg, double)
-	_, err := tr.Process(within(t), batch(0, record(1, "do", "hog")))
-	return tr, err
-}
-
-func TestPluginHogDiesAlone(t *testing.T) {
-	log := &logBuffer{}
-	cfg := quick
-	cfg.MemoryCap, cfg.Logger = 400<<20, log.logger()
-	tr, err := hog(t, cfg)
-	if err == nil || node.ClassOf(err) != node.Unsure {
-		t.Fatalf("error %v, want unsure", err)
-	}
-	until(t, "the reason is in the log", func() bool { return strings.Contains(log.String(), "out of memory") })
-	mustProcess(t, tr, batch(0, record(1, "value", 1)))
-}
-
-// TestPluginHogWithoutCapLives is the control of the test above.
+// TestPluginHogWithoutCapLives is a control of TestPluginHostile: what ends the
+// plugin there is the cap.
 func TestPluginHogWithoutCapLives(t *testing.T) {
+	tr := start(t, "good", pluginhost.Config{MemoryCap: 4 << 30}, double)
+	mustProcess(t, tr, batch(0, record(1, "do", "hog")))
+}
+
+// TestPluginWithFewChildrenLives is another: what ends it there is their number.
+func TestPluginWithFewChildrenLives(t *testing.T) {
 	cfg := quick
-	cfg.MemoryCap = 4 << 30
-	if _, err := hog(t, cfg); err != nil {
-		t.Error(err)
+	cfg.Processes, cfg.CallDeadline = 200, 3*time.Second
+	tr := start(t, "good", cfg, double)
+	_, err := tr.Process(within(t), batch(0, record(1, "do", "breed")))
+	if err == nil || !strings.Contains(err.Error(), "no answer") {
+		t.Errorf("error %v, want the deadline of a plugin that lives on", err)
 	}
 }
 
@@ -213,6 +202,7 @@ func TestProgramsThatDoNotStart(t *testing.T) {
 		want string
 	}{
 		{"garbage", cfg, nil, "hello, I am no plugin"},
+		{"torrent", cfg, nil, "Unrecognized remote plugin message"},
 		{"mute", short, nil, "not ready within 300ms"},
 		{"quits", cfg, nil, "exit status 7"},
 		{"old", cfg, nil, "version: 99"},
@@ -227,6 +217,39 @@ func TestProgramsThatDoNotStart(t *testing.T) {
 			t.Errorf("%s %v: error %v, want %q in it", c.name, c.with, err, c.want)
 		}
 	}
+}
+
+func TestLimitsAreSet(t *testing.T) {
+	tr := start(t, "good", pluginhost.Config{MemoryCap: 3 << 30, OpenFiles: 100, FileSize: 1 << 20, Nice: 7}, double)
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", tr.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := strings.Join(strings.Fields(string(text)), " ")
+	for _, want := range []string{
+		"Max data size 3221225472 3221225472", "Max open files 100 100", "Max file size 1048576 1048576", "Max core file size 0 0",
+	} {
+		if !strings.Contains(limits, want) {
+			t.Errorf("want %q in\n%s", want, text)
+		}
+	}
+	if own, its := niceness(t, os.Getpid()), niceness(t, tr.PID()); its != min(own+7, 19) {
+		t.Errorf("its nice value is %d, the host's %d", its, own)
+	}
+}
+
+func niceness(t *testing.T, pid int) int {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	nice, err := strconv.Atoi(strings.Fields(rest)[16])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nice
 }
 
 func TestEnvironmentIsAnAllowList(t *testing.T) {
@@ -315,22 +338,6 @@ func TestReplacedBinaryDoesNotRun(t *testing.T) {
 	if out.Plugin != tr.Binary().String() {
 		t.Errorf("made by %s", out.Plugin)
 	}
-}
-
-func TestOverwrittenBinaryDoesNotRun(t *testing.T) {
-	tr := startCopy(t, pluginhost.Config{BackoffFirst: time.Second, BackoffMax: time.Second})
-	pid := tr.PID()
-	_ = syscall.Kill(pid, syscall.SIGKILL)
-	var err error
-	until(t, "the file can be written", func() bool {
-		var f *os.File
-		if f, err = os.OpenFile(tr.Binary().Path, os.O_WRONLY|os.O_APPEND, 0); err != nil {
-			return false // in use until the process is gone
-		}
-		_, err = f.Write([]byte("x"))
-		return f.Close() == nil && err == nil
-	})
-	until(t, "the change is noticed", func() bool { return strings.Contains(tr.Status().Reason, "has changed") })
 }
 
 // beHost is a host in a process of its own: it starts the plugin, prints its

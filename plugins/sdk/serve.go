@@ -56,10 +56,11 @@ func describe(p Plugin) {
 	fmt.Printf("%s\n", out)
 }
 
-// exitWithHost ends the process when the host's end of the pipe is closed, which
-// the kernel does however the host dies.
+// exitWithHost ends the process, and those that it started, when the host's end of
+// the pipe is closed, which the kernel does however the host dies.
 func exitWithHost(pipe io.Reader) {
 	_, _ = io.Copy(io.Discard, pipe)
+	killGroup()
 	os.Exit(0)
 }
 
