@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ var programs = map[string]func(){
 
 // What this test binary can be besides: hosts in a process of their own.
 const (
-	hostArg    = "be-a-host"     // then come a folder and a plugin's name
+	hostArg    = "be-a-host"     // then come a folder, a plugin's name and what its events do
 	hostileArg = "be-among-foes" // then come a folder and the name of a case
 )
 
@@ -53,8 +54,8 @@ func TestMain(m *testing.M) {
 		programs[name]()
 		return
 	}
-	if len(os.Args) == 4 && os.Args[1] == hostArg {
-		beHost(os.Args[2], os.Args[3])
+	if len(os.Args) == 5 && os.Args[1] == hostArg {
+		beHost(os.Args[2], os.Args[3], os.Args[4])
 		return
 	}
 	if len(os.Args) == 4 && os.Args[1] == hostileArg {
@@ -124,6 +125,10 @@ var good = sdk.Map("good", "1.0.0", func(c *goodConfig) (sdk.Func, error) {
 		case "breed":
 			breed(100)
 			select {}
+		case "child":
+			startChild(&syscall.SysProcAttr{})
+		case "escape":
+			startChild(&syscall.SysProcAttr{Setsid: true})
 		case "flood":
 			for i := range 20_000 {
 				fmt.Fprintln(os.Stderr, "line", i, strings.Repeat("!", i%500))
@@ -145,6 +150,15 @@ func breed(children int) {
 			fmt.Fprintln(os.Stderr, err)
 			return
 		}
+	}
+}
+
+// startChild starts a process whose command line begins with the plugin's path.
+func startChild(attr *syscall.SysProcAttr) {
+	cmd := exec.Command("sleep", "300")
+	cmd.Args[0], cmd.SysProcAttr = os.Args[0]+"-child", attr
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 }
 

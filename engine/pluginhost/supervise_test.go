@@ -1,12 +1,10 @@
 package pluginhost_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -221,11 +219,8 @@ func TestProgramsThatDoNotStart(t *testing.T) {
 
 func TestLimitsAreSet(t *testing.T) {
 	tr := start(t, "good", pluginhost.Config{MemoryCap: 3 << 30, OpenFiles: 100, FileSize: 1 << 20, Nice: 7}, double)
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", tr.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	limits := strings.Join(strings.Fields(string(text)), " ")
+	text := readProc(t, tr.PID(), "limits")
+	limits := strings.Join(strings.Fields(text), " ")
 	for _, want := range []string{
 		"Max data size 3221225472 3221225472", "Max open files 100 100", "Max file size 1048576 1048576", "Max core file size 0 0",
 	} {
@@ -240,11 +235,7 @@ func TestLimitsAreSet(t *testing.T) {
 
 func niceness(t *testing.T, pid int) int {
 	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
+	_, rest, _ := strings.Cut(readProc(t, pid, "stat"), ") ")
 	nice, err := strconv.Atoi(strings.Fields(rest)[16])
 	if err != nil {
 		t.Fatal(err)
@@ -252,22 +243,59 @@ func niceness(t *testing.T, pid int) int {
 	return nice
 }
 
-func TestEnvironmentIsAnAllowList(t *testing.T) {
-	t.Setenv("DB_DSN", "user:secret@tcp(db)/x")
-	t.Setenv("AMQP_URLS", "amqp://u:secret@h")
-	t.Setenv("TZ", "Europe/Vienna")
-	t.Setenv("SITE", "north")
+// TestPluginHasNoSecrets looks at a plugin from outside: what the host was given is
+// neither in its environment nor on its command line, and every variable is one that
+// this list names.
+func TestPluginHasNoSecrets(t *testing.T) {
+	const secret = "hunter2"
+	for name, value := range map[string]string{
+		"DB_DSN": "user:" + secret + "@tcp(db)/x", "AMQP_URLS": "amqp://u:" + secret + "@h", "MILLRACE_TOKEN": secret,
+		"TZ": "Europe/Vienna", "SITE": "north",
+	} {
+		t.Setenv(name, value)
+	}
 	tr := start(t, "env", pluginhost.Config{Env: []string{"SITE"}}, nil)
-	value, _ := mustProcess(t, tr, batch(0, record(1)))[0].Outputs[0].Record.Get("env")
-	env := value.Text()
-	if strings.Contains(env, "secret") || strings.Contains(env, "HOME=") {
-		t.Errorf("the plugin sees more than it should:\n%s", env)
+	known := map[string]bool{}
+	for _, name := range strings.Fields(`PATH LANG LC_ALL TZ TMPDIR SITE GOMEMLIMIT GOGC GOMAXPROCS GOTRACEBACK
+		MILLRACE_PLUGIN PLUGIN_MIN_PORT PLUGIN_MAX_PORT PLUGIN_PROTOCOL_VERSIONS PLUGIN_CLIENT_CERT PLUGIN_UNIX_SOCKET_DIR`) {
+		known[name] = true
+	}
+	env := readProc(t, tr.PID(), "environ")
+	for entry := range strings.SplitSeq(strings.TrimRight(env, "\x00"), "\x00") {
+		if name, _, _ := strings.Cut(entry, "="); !known[name] {
+			t.Errorf("the plugin sees %s", entry)
+		}
 	}
 	for _, want := range []string{"TZ=Europe/Vienna", "SITE=north", "GOMEMLIMIT="} {
 		if !strings.Contains(env, want) {
-			t.Errorf("the plugin does not see %s:\n%s", want, env)
+			t.Errorf("the plugin does not see %s", want)
 		}
 	}
+	if line := readProc(t, tr.PID(), "cmdline"); line != tr.Binary().Path+"\x00" {
+		t.Errorf("its command line is %q", line)
+	}
+	value, _ := mustProcess(t, tr, batch(0, record(1)))[0].Outputs[0].Record.Get("env")
+	if strings.Contains(env+value.Text(), secret) {
+		t.Error("the plugin has a secret")
+	}
+}
+
+// TestPluginHasWhatIsNamed is the control of the test above.
+func TestPluginHasWhatIsNamed(t *testing.T) {
+	t.Setenv("DB_DSN", "user:hunter2@tcp(db)/x")
+	tr := start(t, "env", pluginhost.Config{Env: []string{"DB_DSN"}}, nil)
+	if env := readProc(t, tr.PID(), "environ"); !strings.Contains(env, "hunter2") {
+		t.Errorf("the plugin does not see what it is given:\n%s", env)
+	}
+}
+
+func readProc(t *testing.T, pid int, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func TestLogsReachTheHost(t *testing.T) {
@@ -338,67 +366,6 @@ func TestReplacedBinaryDoesNotRun(t *testing.T) {
 	if out.Plugin != tr.Binary().String() {
 		t.Errorf("made by %s", out.Plugin)
 	}
-}
-
-// beHost is a host in a process of its own: it starts the plugin, prints its
-// process id and waits to be killed.
-func beHost(dir, name string) {
-	tr, err := pluginhost.New(pluginhost.Config{Dir: dir, SourceDir: "-"}).
-		Start(context.Background(), pluginhost.NodeConfig{Node: "n", Ref: name, Lanes: 1})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(tr.PID())
-	select {}
-}
-
-// killHost starts a host with a plugin, kills the host and returns the plugin's
-// process id.
-func killHost(t *testing.T, name string) int {
-	t.Helper()
-	dir := t.TempDir()
-	install(t, dir, name, "1.0.0")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, hostArg, dir, name)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, _ := bufio.NewReader(out).ReadString('\n')
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil || !alive(pid) {
-		t.Fatalf("host says %q", line)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // it was killed
-	return pid
-}
-
-func TestPluginEndsWithItsHost(t *testing.T) {
-	pid := killHost(t, "good")
-	until(t, "the plugin is gone", func() bool { return !alive(pid) })
-}
-
-// TestPluginWithoutWatchOutlivesItsHost is the control of the test above: nothing
-// but the SDK's watch ends the process.
-func TestPluginWithoutWatchOutlivesItsHost(t *testing.T) {
-	pid := killHost(t, "hostile")
-	for end := time.Now().Add(500 * time.Millisecond); alive(pid) && time.Now().Before(end); {
-		<-time.After(10 * time.Millisecond)
-	}
-	if !alive(pid) {
-		t.Error("it is gone: what ended it?")
-	}
-	_ = syscall.Kill(pid, syscall.SIGKILL) // started by this test
 }
 
 // stranger calls the plugin as a process would that found the socket.
