@@ -58,7 +58,7 @@ var foes = map[string]foe{
 	"forks without end":                    {plugin: "good", events: five("do", "breed")},
 	"prints before the handshake":          {plugin: "garbage"},
 	"speaks another protocol version":      {plugin: "old"},
-	"its file is changed behind the hash":  {plugin: "good", events: manyRecords(5), bring: bringCopy, before: changeFile},
+	"its copy is changed behind the hash":  {plugin: "good", events: manyRecords(5), before: changeFile},
 	"is a symbolic link out of the folder": {plugin: "good", bring: bringSymlink},
 	"is named with `../`":                  {plugin: "good", ref: "../good"},
 	"panics over its configuration":        {plugin: "good", with: map[string]any{"panic": true}},
@@ -80,13 +80,14 @@ func stopProcess(tr *pluginhost.Transform, _ string) error {
 	return syscall.Kill(tr.PID(), syscall.SIGSTOP)
 }
 
-// changeFile ends the process and writes into its file before it is started again.
-func changeFile(tr *pluginhost.Transform, dir string) error {
+// changeFile ends the process and writes into its pinned copy before it is started
+// again.
+func changeFile(tr *pluginhost.Transform, _ string) error {
 	for { // the file is in use until the process is gone
 		if pid := tr.PID(); pid != 0 {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // gone already is as good
 		}
-		f, err := os.OpenFile(filepath.Join(dir, "good@1.0.0"), os.O_WRONLY|os.O_APPEND, 0)
+		f, err := os.OpenFile(tr.Binary().Path, os.O_WRONLY|os.O_APPEND, 0)
 		if err == nil {
 			_, err = f.WriteString("x")
 			return errors.Join(err, f.Close(), waitFor(func() bool { return !tr.Status().Ready }))
