@@ -11,14 +11,18 @@ import (
 )
 
 // pluginCommands make the subcommands of `engine plugin`, in the order of help.
-var pluginCommands = []func() *cobra.Command{newPluginNewCmd, newPluginBuildCmd, newPluginTestCmd}
+var pluginCommands = []func() *cobra.Command{
+	newPluginNewCmd, newPluginBuildCmd, newPluginTestCmd,
+	newPluginListCmd, newPluginInspectCmd, newPluginInstallCmd, newPluginPromoteCmd, newPluginRollbackCmd, newPluginQuarantineCmd,
+}
 
 func newPluginCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plugin",
-		Short: "Make, build and test plugins",
+		Short: "Make, build and test plugins, and change which version runs",
 		Long: `Plugins are transforms in a process of their own. Their sources are folders below
-plugins/, their programs files NAME@VERSION in plugins/bin.`,
+plugins/, their programs files NAME@VERSION in plugins/bin. A running engine follows
+that folder: ls, inspect, install, promote, rollback and quarantine speak to it.`,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/engine/httpapi"
 	"github.com/millrace/millrace/engine/stream"
 )
 
@@ -38,28 +39,17 @@ func Routes(log Journal, driver Driver) map[string]http.Handler {
 type badQuery struct{ error }
 
 func handler(log Log, do func(*http.Request, Log) (any, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := do(r, log)
-		if err != nil {
-			refuse(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		_ = json.NewEncoder(w).Encode(body) // the asker may be gone
-	})
+	return httpapi.JSON(codeOf, func(r *http.Request) (any, error) { return do(r, log) })
 }
 
-func refuse(w http.ResponseWriter, err error) {
-	code := http.StatusServiceUnavailable // the log is out of reach
+func codeOf(err error) int {
 	if _, bad := errors.AsType[badQuery](err); bad {
-		code = http.StatusBadRequest
-	} else if errors.Is(err, ErrNone) {
-		code = http.StatusNotFound
+		return http.StatusBadRequest
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+	if errors.Is(err, ErrNone) {
+		return http.StatusNotFound
+	}
+	return http.StatusServiceUnavailable // the log is out of reach
 }
 
 func list(r *http.Request, log Log) (any, error) {
@@ -138,7 +128,7 @@ func waitingFor(r *http.Request, driver Driver) (any, error) {
 func export(w http.ResponseWriter, r *http.Request, log Log) {
 	f, err := ParseFilter(r.URL.Query())
 	if err != nil {
-		refuse(w, badQuery{err})
+		handler(log, func(*http.Request, Log) (any, error) { return nil, badQuery{err} }).ServeHTTP(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")

@@ -46,6 +46,7 @@ type Request struct {
 	Reason  string // of a quarantine
 	Replace bool   // install: another content under the same version is meant to be
 	Lift    bool   // promote: also out of quarantine
+	OneWay  bool   // promote: also a version whose keyed state the one at work cannot read; there is no trial
 }
 
 // Action is one change of a plugin's versions, with its outcome.
@@ -89,9 +90,10 @@ var ErrNoAction = errors.New("no such action")
 // action is an Action under way. Its record is guarded by the host's mu.
 type action struct {
 	Action
-	host  *Host
-	abort chan string      // capacity 1: a person wants the trial to end, and why
-	undo  []registry.Entry // what the lock file said before
+	host   *Host
+	oneWay bool
+	abort  chan string      // capacity 1: a person wants the trial to end, and why
+	undo   []registry.Entry // what the lock file said before
 }
 
 const keptActions = 200
@@ -143,7 +145,7 @@ func (h *Host) begin(req Request) (*action, error) {
 	}
 	h.numbers++
 	now := time.Now().UTC()
-	a := &action{host: h, abort: make(chan string, 1), Action: Action{
+	a := &action{host: h, oneWay: req.OneWay, abort: make(chan string, 1), Action: Action{
 		ID: fmt.Sprintf("%s-%d", now.Format("20060102T150405"), h.numbers), Kind: req.Kind, Name: req.Name, Version: req.Version,
 		State: Starting, Started: now,
 	}}
@@ -378,8 +380,20 @@ func (a *action) prepare(ctx context.Context) ([]change, error) {
 			return changes, &unfitError{e.Name, e.Version, err}
 		}
 		changes = append(changes, change{node: t, from: from, to: to})
+		if !from.follows(to) && !a.oneWay {
+			return changes, &unfitError{e.Name, e.Version, fmt.Errorf("node %q: plugin %s: %w: it %s, and %s %s; engine plugin promote --one-way takes it all the same",
+				t.node.Node, to.stamp, errOneWay, to.layouts, from.stamp, from.layouts)}
+		}
 	}
 	return changes, nil
+}
+
+// errOneWay refuses a version after which there is no way back.
+var errOneWay = errors.New("there would be no way back from its keyed state")
+
+// follows reports whether w could go on where next has stored state.
+func (w *worker) follows(next *worker) bool {
+	return next.layouts.version == "" || w.layouts.reads(next.layouts.version)
 }
 
 // unfitError says which version did not pass its preparation.
@@ -410,8 +424,8 @@ func (a *action) refuse(changes []change, reason error) {
 	a.restore()
 	if unfit, ok := errors.AsType[*unfitError](reason); ok {
 		state := registry.Quarantined
-		if _, config := errors.AsType[*ConfigError](reason); config {
-			state = registry.Held
+		if isA[*ConfigError](reason) || errors.Is(reason, ErrState) || errors.Is(reason, errOneWay) {
+			state = registry.Held // nothing is wrong with the program
 		}
 		a.brand(unfit.name, unfit.version, state, reason.Error())
 	}

@@ -6,6 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/pluginhost/registry"
@@ -34,7 +37,7 @@ func (t *Transform) selfTest(ctx context.Context, w *worker) error {
 	}
 	call, cancel := context.WithTimeout(ctx, t.cfg.CallDeadline)
 	defer cancel()
-	if _, err := inst.rpc.Health(call, &pluginv1.HealthRequest{}); err != nil {
+	if _, err := inst.rpc.Health(call, &pluginv1.HealthRequest{}); err != nil && status.Code(err) != codes.Unimplemented {
 		return fmt.Errorf("health: %w", err)
 	}
 	sample := t.sample(ctx)

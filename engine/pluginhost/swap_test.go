@@ -440,3 +440,49 @@ func TestWorse(t *testing.T) {
 		}
 	}
 }
+
+func TestPluginSwapKeepsStateAndRefusesWhatCannotReadIt(t *testing.T) {
+	states, dir := newTable(), t.TempDir()
+	install(t, dir, "counter", "1.0.0")
+	host := pluginhost.New(pluginhost.Config{Dir: dir, SourceDir: "-", Trial: time.Millisecond})
+	tr, err := host.Start(t.Context(), pluginhost.NodeConfig{Node: "n", Ref: "counter", Lanes: 2, Follow: true, States: states})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &swapping{Host: host, t: t, node: tr, dir: dir}
+	defer func() {
+		if err := errors.Join(host.Close(), tr.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	counted := 0
+	count := func(by string) {
+		t.Helper()
+		counted++
+		out := mustProcess(t, tr, unitOf(t, tr, states, keyed(counted, "k")))[0].Outputs[0]
+		if n, _ := out.Record.Get("n"); n.AsInt() != int64(counted) || !strings.HasPrefix(out.Plugin, "counter@"+by+"#") {
+			t.Fatalf("the count is %d by %s, want %d by %s", n.AsInt(), out.Plugin, counted, by)
+		}
+	}
+	ask := func(kind pluginhost.Kind, version string, oneWay bool) pluginhost.Action {
+		t.Helper()
+		if kind == pluginhost.Install {
+			install(t, dir, "counter", version)
+		}
+		a, err := host.Act(pluginhost.Request{Kind: kind, Name: "counter", Version: version, OneWay: oneWay})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.outcome(a.ID)
+	}
+	count("1.0.0")
+	s.wantState(ask(pluginhost.Install, "1.1.0", false), pluginhost.Done, "counter@1.1.0") // the same layout
+	count("1.1.0")
+	s.wantState(ask(pluginhost.Install, "3.0.0", false), pluginhost.Refused, "stored state cannot be read")
+	s.wantState(ask(pluginhost.Install, "2.0.0", false), pluginhost.Refused, "no way back") // it reads layout 1
+	count("1.1.0")
+	s.wantState(ask(pluginhost.Promote, "2.0.0", true), pluginhost.Done, "counter@2.0.0")
+	count("2.0.0")
+	s.wantState(ask(pluginhost.Rollback, "", false), pluginhost.Refused, "stored state cannot be read") // into layout 1
+	count("2.0.0")
+}

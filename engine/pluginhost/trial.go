@@ -2,7 +2,6 @@ package pluginhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -57,38 +56,45 @@ func worse(events, bad, eventsBefore, badBefore uint64) bool {
 }
 
 // swap moves the nodes to their new versions, watches over them for the time of
-// the trial, and moves them back if one of them fails.
+// the trial, and moves them back if one of them fails. Where there is nothing to go
+// back to there is no trial.
 func (a *action) swap(ctx context.Context, changes []change) {
-	a.set(Trying)
+	tried := !a.oneWay && a.Kind != Rollback && a.Kind != Quarantine
+	if tried {
+		a.set(Trying)
+	}
+	a.handOver(changes)
+	if tried {
+		if err := a.watch(ctx, changes); ctx.Err() != nil {
+			a.end(Stopped, "the engine ended during the trial") // which closes the nodes
+			return
+		} else if err != nil {
+			a.moveBack(changes, err)
+			return
+		}
+	}
+	for _, c := range changes {
+		c.node.release()
+	}
+	a.end(Done, "%s", summary(changes, tried))
+}
+
+func (a *action) handOver(changes []change) {
 	for i := range changes {
 		c := &changes[i]
 		c.before = [2]uint64{c.from.tally.events.Load(), c.from.tally.bad.Load()}
-		pauses, ok := c.node.handOver(c.to)
-		if !ok {
+		if pauses, ok := c.node.handOver(c.to); ok {
+			a.paused(c.node, pauses)
+		} else {
 			c.to.close() // the node is closed
-			continue
 		}
-		a.paused(c.node, pauses)
 	}
-	err := a.watch(ctx, changes)
-	if err == nil {
-		for _, c := range changes {
-			c.node.release()
-		}
-		a.end(Done, "%s", summary(changes))
-		return
-	}
-	if ctx.Err() != nil {
-		a.end(Stopped, "the engine ended during the trial") // which closes the nodes
-		return
-	}
-	a.moveBack(changes, err)
 }
 
 func (a *action) moveBack(changes []change, reason error) {
 	a.restore()
 	state := registry.Quarantined
-	if _, asked := errors.AsType[*abortError](reason); asked {
+	if isA[*abortError](reason) {
 		state = registry.Held
 	}
 	for _, c := range changes {
@@ -164,12 +170,15 @@ func judge(changes []change) error {
 	return nil
 }
 
-// summary says what the new versions have done on trial.
-func summary(changes []change) string {
+// summary says what the nodes run, and what the new versions did on trial.
+func summary(changes []change, tried bool) string {
 	var parts []string
 	for _, c := range changes {
-		parts = append(parts, fmt.Sprintf("node %q runs %s; %d events in the trial, %d of them bad",
-			c.node.node.Node, c.to.stamp, c.to.tally.events.Load(), c.to.tally.bad.Load()))
+		text := fmt.Sprintf("node %q runs %s", c.node.node.Node, c.to.stamp)
+		if tried {
+			text += fmt.Sprintf(", which had %d events in the trial, %d of them bad", c.to.tally.events.Load(), c.to.tally.bad.Load())
+		}
+		parts = append(parts, text)
 	}
 	return strings.Join(parts, "; ")
 }

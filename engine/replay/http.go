@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/millrace/millrace/engine/httpapi"
 )
 
 // Runner runs replays; see package runtime.
@@ -76,18 +78,7 @@ func start(q *http.Request, r Runner) (any, error) {
 	return r.Start(q.Context(), req)
 }
 
-func handler(do func(*http.Request) (any, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		body, err := do(q)
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		if err != nil {
-			w.WriteHeader(codeOf(err))
-			body = map[string]string{"error": err.Error()}
-		}
-		_ = json.NewEncoder(w).Encode(body) // the asker may be gone
-	})
-}
+func handler(do func(*http.Request) (any, error)) http.Handler { return httpapi.JSON(codeOf, do) }
 
 func codeOf(err error) int {
 	if _, mistake := errors.AsType[Mistake](err); mistake {

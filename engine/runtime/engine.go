@@ -54,6 +54,7 @@ type Engine struct {
 	charts   later // its snapshots
 	dlq      later // the dead letters
 	taps     later // of what nodes hand on
+	plugins  later // versions of plugins
 	host     *pluginhost.Host
 	recorder *metrics.Recorder
 	embedded *embeddedServers

@@ -43,6 +43,7 @@ func (e *Engine) open(ctx, background context.Context, services *errgroup.Group)
 	}
 	services.Go(func() error { return e.embedded.feed(background, e.Logger) })
 	services.Go(func() error { return e.log.Run(background) })
+	services.Go(func() error { return e.host.Follow(background) })
 	return nil
 }
 
@@ -52,8 +53,11 @@ func (e *Engine) openMain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.host = pluginhost.New(pluginhost.Config{Dir: e.Pipeline.Plugins.Dir, Attach: attach, Logger: e.Logger.With("part", "plugins")})
-	e.closers = append(e.closers, e.main.close)
+	e.host = pluginhost.New(pluginhost.Config{
+		Dir: e.Pipeline.Plugins.Dir, Trial: e.Pipeline.Plugins.Trial, Attach: attach, Logger: e.Logger.With("part", "plugins"),
+	})
+	e.plugins.set(routed(pluginhost.Routes(e.host)))
+	e.closers = append(e.closers, e.main.close, e.host.Close)
 	return e.main.openStages(ctx)
 }
 

@@ -107,6 +107,7 @@ func (e *Engine) resources() map[string]http.Handler {
 	return map[string]http.Handler{
 		"GET /api/v1/dlq": &e.dlq, "GET /api/v1/dlq/": &e.dlq, "POST /api/v1/dlq/": &e.dlq,
 		"GET /api/v1/status":  e.status(),
+		"GET /api/v1/plugins": &e.plugins, "GET /api/v1/plugins/": &e.plugins, "POST /api/v1/plugins/": &e.plugins,
 		"GET /api/v1/replays": &e.replayed, "POST /api/v1/replays": &e.replayed,
 		"GET /api/v1/replays/": &e.replayed, "POST /api/v1/replays/": &e.replayed, "DELETE /api/v1/replays/": &e.replayed,
 	}

@@ -22,6 +22,7 @@ const (
 	DefaultParkedMax      = 10_000
 	DefaultUnitEvents     = 4096
 	DefaultUnitBytes      = Bytes(8 << 20)
+	DefaultPluginTrial    = 30 * time.Second
 	DefaultPluginDir      = "plugins/bin"
 )
 
@@ -54,6 +55,7 @@ func (p *Pipeline) defaults() {
 	fallback(&p.Unit.MaxEvents, DefaultUnitEvents)
 	fallback(&p.Unit.MaxBytes, DefaultUnitBytes)
 	fallback(&p.Plugins.Dir, DefaultPluginDir)
+	fallback(&p.Plugins.Trial, DefaultPluginTrial)
 	if p.Durability == "" {
 		p.Durability = Strict
 		if p.LogAddress() == Embedded {

@@ -80,9 +80,10 @@ type Unit struct {
 	MaxBytes  Bytes `yaml:"max_bytes,omitempty" jsonschema:"default=8MiB,description=most bytes of a unit"`                           // default 8MiB
 }
 
-// Plugins says where plugin binaries are.
+// Plugins says where plugin binaries are, and how a new version is tried.
 type Plugins struct {
-	Dir string `yaml:"dir,omitempty" jsonschema:"default=plugins/bin,description=folder of NAME@VERSION binaries\\, relative to the working directory"` // default plugins/bin, relative to the working directory
+	Dir   string        `yaml:"dir,omitempty" jsonschema:"default=plugins/bin,description=folder of NAME@VERSION binaries\\, relative to the working directory"`           // default plugins/bin, relative to the working directory
+	Trial time.Duration `yaml:"trial,omitempty" jsonschema:"default=30s,description=for how long a new version is watched while the one before stands ready to come back"` // default 30s
 }
 
 // Bytes is a size; a file writes it as a number or with a unit (64MiB, 4GiB, 10MB).
