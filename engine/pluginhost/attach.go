@@ -125,12 +125,12 @@ func joinAttached(ctx context.Context, cfg Config, node NodeConfig, prog *regist
 	if err != nil {
 		return nil, err
 	}
-	inst := &instance{cfg: cfg, name: prog.Name + "@" + prog.Version, proc: attachedProcess(), conn: conn, gone: make(chan struct{})}
+	inst := &instance{cfg: cfg, name: prog.Name + "@" + prog.Version, proc: attachedProcess(), conn: conn, gone: make(chan struct{}), leave: func() {}}
 	inst.log = cfg.Logger.With("plugin", inst.name, "node", node.Node)
 	if err := inst.begin(ctx, node, prog.Binary); err != nil {
 		inst.bury()
 		return nil, err
 	}
-	go inst.watch()
+	inst.beginWatch()
 	return inst, nil
 }

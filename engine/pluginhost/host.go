@@ -28,6 +28,7 @@ type Config struct {
 
 	StartTimeout time.Duration // from the start of a process to its first unit; default 10s
 	CallDeadline time.Duration // of one unit; a plugin that takes longer is killed; default 10s
+	HealthEvery  time.Duration // a plugin without a unit for so long is asked whether it lives; default 5s
 	DrainTimeout time.Duration // for an orderly end; default 3s
 	BackoffFirst time.Duration // pause before the first restart, then doubled; default 100ms
 	BackoffMax   time.Duration // longest pause between restarts; default 10s
@@ -63,6 +64,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.SourceDir, "plugins")
 	defaultTo(&c.StartTimeout, 10*time.Second)
 	defaultTo(&c.CallDeadline, 10*time.Second)
+	defaultTo(&c.HealthEvery, 5*time.Second)
 	defaultTo(&c.DrainTimeout, 3*time.Second)
 	defaultTo(&c.BackoffFirst, 100*time.Millisecond)
 	defaultTo(&c.BackoffMax, 10*time.Second)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -34,7 +35,9 @@ type instance struct {
 	out    lineWriter // standard output after the handshake
 	err    lineWriter // standard error as go-plugin's server hands it on
 
-	layouts layouts // of its keyed state; set before it is configured
+	layouts layouts            // of its keyed state; set before it is configured
+	units   atomic.Uint64      // answered
+	leave   context.CancelFunc // ends the health checks
 
 	mu     sync.Mutex
 	reason error         // guarded by mu: why it was given up
@@ -51,7 +54,7 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	if err != nil {
 		return nil, err
 	}
-	inst := &instance{cfg: cfg, name: prog.Name + "@" + prog.Version, proc: proc, gone: make(chan struct{})}
+	inst := &instance{cfg: cfg, name: prog.Name + "@" + prog.Version, proc: proc, gone: make(chan struct{}), leave: func() {}}
 	inst.log = cfg.Logger.With("plugin", inst.name, "node", node.Node)
 	inst.out.log, inst.err.log = inst.log, inst.log
 	inst.client = plugin.NewClient(inst.clientConfig(cfg.environment(node.Workers)))
@@ -63,7 +66,7 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 		inst.bury()
 		return nil, err
 	}
-	go inst.watch()
+	inst.beginWatch()
 	return inst, nil
 }
 
@@ -228,12 +231,6 @@ func (inst *instance) configure(ctx context.Context, node NodeConfig) error {
 	return wrong
 }
 
-// watch gives the instance up when its process ends.
-func (inst *instance) watch() {
-	<-inst.proc.done
-	inst.giveUp(fmt.Errorf("the process ended: %s", inst.proc.fate()))
-}
-
 // giveUp keeps the first reason, and ends the process.
 func (inst *instance) giveUp(reason error) {
 	inst.mu.Lock()
@@ -287,6 +284,7 @@ func (inst *instance) exitStatus() string {
 
 // bury ends the process, if it still runs, and frees all that go-plugin holds.
 func (inst *instance) bury() {
+	inst.leave()
 	inst.kill()
 	inst.disconnect()
 	inst.proc.release()
@@ -300,6 +298,7 @@ func (inst *instance) retire(timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, inst.kill)()
+	inst.leave()
 	_, err := inst.rpc.Drain(ctx, &pluginv1.DrainRequest{})
 	if err != nil {
 		inst.log.Warn("plugin did not drain", "error", err)

@@ -110,7 +110,7 @@ func (l *lane) move(w *worker) time.Duration {
 	defer l.mu.Unlock()
 	start := time.Now()
 	l.drop()
-	l.work = w
+	l.work, l.suspect = w, suspect{} // another version is suspected of nothing
 	close(l.moved)
 	l.moved = make(chan struct{})
 	if inst, _ := w.running(); inst != nil {
@@ -129,8 +129,12 @@ func (l *lane) deliver(ctx context.Context, inst *instance, in *node.Batch) ([]n
 		return nil, err
 	}
 	results, err := l.carry(ctx, in)
-	if err == nil || inst.why() == nil || ctx.Err() != nil {
-		return results, err
+	if err == nil {
+		inst.units.Add(1)
+		return results, nil
+	}
+	if inst.why() == nil || ctx.Err() != nil {
+		return nil, err
 	}
 	l.suspect.crashed(in)
 	if !l.suspect.proven(in) {

@@ -96,6 +96,39 @@ func TestStoppedPluginMeetsItsDeadline(t *testing.T) {
 	mustProcess(t, tr, batch(0, record(2, "value", 1)))
 }
 
+// TestPluginStoppedWhileIdle: nobody has to lose a unit to find out.
+func TestPluginStoppedWhileIdle(t *testing.T) {
+	cfg := quick
+	cfg.HealthEvery, cfg.CallDeadline = 20*time.Millisecond, 500*time.Millisecond
+	tr := start(t, "good", cfg, double)
+	halt(t, tr.PID())
+	until(t, "it is restarted", func() bool { return tr.Restarts() > 0 && tr.Status().Ready })
+	mustProcess(t, tr, batch(0, record(1, "value", 1)))
+}
+
+// TestPluginStoppedAndNotAsked is the control of the test above.
+func TestPluginStoppedAndNotAsked(t *testing.T) {
+	cfg := quick
+	cfg.HealthEvery, cfg.CallDeadline, cfg.DrainTimeout = time.Hour, 500*time.Millisecond, 100*time.Millisecond
+	tr := start(t, "good", cfg, double)
+	pid := tr.PID()
+	halt(t, pid)
+	if !lives(pid) || tr.Restarts() > 0 {
+		t.Error("what has noticed it?")
+	}
+}
+
+// TestPluginWithoutHealth: a plugin may leave the question unimplemented.
+func TestPluginWithoutHealth(t *testing.T) {
+	cfg := quick
+	cfg.HealthEvery, cfg.DrainTimeout = time.Millisecond, 100*time.Millisecond
+	tr := start(t, "hostile", cfg, nil)
+	pid := tr.PID()
+	if !lives(pid) || tr.Restarts() > 0 || !tr.Status().Ready {
+		t.Errorf("status %+v after %d restarts", tr.Status(), tr.Restarts())
+	}
+}
+
 // TestPluginHogWithoutCapLives is a control of TestPluginHostile: what ends the
 // plugin there is the cap.
 func TestPluginHogWithoutCapLives(t *testing.T) {

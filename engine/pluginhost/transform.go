@@ -73,9 +73,10 @@ func (t *Transform) Process(ctx context.Context, in *node.Batch) ([]node.Result,
 	return t.lanes[in.Lane].process(ctx, in)
 }
 
-// Status reports whether the plugin runs and answers: not ready while there is
-// no process, while a unit has waited for more than half its deadline, and after
-// a failed unit until one succeeds.
+// Status reports whether the plugin runs and has finished a unit lately: not ready
+// while there is no process, while a unit has waited for more than half its
+// deadline, and after a failed unit until one succeeds. A plugin that no unit comes
+// to is ready as long as it answers the question for its health.
 func (t *Transform) Status() node.Status {
 	w := t.worker()
 	if trouble := w.status(); trouble != nil {
