@@ -28,6 +28,8 @@ import (
 // under the name NAME@VERSION and does what its name says.
 var programs = map[string]func(){
 	"good":    func() { sdk.Serve(good) },
+	"pass":    func() { sdk.Serve(pass) },
+	"unary":   serveUnary,
 	"env":     func() { sdk.Serve(envPlugin) },
 	"garbage": func() { fmt.Println("hello, I am no plugin"); _, _ = io.Copy(io.Discard, os.Stdin) },
 	"torrent": serveTorrent,
