@@ -39,6 +39,19 @@ func seal(body []byte, compression byte) []byte {
 	return b
 }
 
+func TestCompressionOfAFrameIsInItsHeader(t *testing.T) {
+	for want, b := range map[event.Compression][]byte{
+		event.None: encode(t, goldenFrame(), event.None), event.Zstd: encode(t, goldenFrame(), event.Zstd), 7: seal(nil, 7),
+	} {
+		if got := event.CompressionOf(b); got != want {
+			t.Errorf("compression %d, want %d", got, want)
+		}
+	}
+	if got := event.CompressionOf([]byte("MF\x01\x01")); got != event.None {
+		t.Errorf("compression %d of a torn header, want none", got)
+	}
+}
+
 // goldenFrame uses every field, kind and flag of version 1. It must not change:
 // the files in testdata hold its bytes.
 func goldenFrame() *event.Frame {

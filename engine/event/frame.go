@@ -61,6 +61,15 @@ func (f *Frame) Encode(dst []byte, c Compression) ([]byte, error) {
 	return dst, nil
 }
 
+// CompressionOf returns how the body of frame b is packed, by its header alone; None
+// for what is too short to be a frame.
+func CompressionOf(b []byte) Compression {
+	if len(b) < headerSize {
+		return None
+	}
+	return Compression(b[3])
+}
+
 // DecodeFrame reads what [Frame.Encode] wrote. The events refer to b, which must
 // not change afterwards. Anything malformed gives an error that wraps
 // [ErrFormat]; memory use is bounded by a small multiple of the body's size.

@@ -3,6 +3,8 @@ package pluginhost
 import (
 	"errors"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
 	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
@@ -12,6 +14,12 @@ import (
 const (
 	chunkSize  = pluginv1.ChunkBytes     // of a chunk, by the estimate of [encodedSize]
 	windowSize = 4 * pluginv1.ChunkBytes // of a unit's unanswered chunks; well below the stream's window
+)
+
+// What the host keeps of an answer besides what is on the wire, in bytes.
+const (
+	outputBytes = 320
+	rejectBytes = 80
 )
 
 // encodedSize estimates the bytes that e takes in a frame.
@@ -41,7 +49,7 @@ type exchange struct {
 	answered int     // events answered in full
 	chunks   []chunk // sent and not answered, in order
 	window   int     // their sizes together
-	received int64   // bytes of the answer
+	received int64   // bytes of the answer, and of what the host keeps of it
 	last     bool    // the answer is complete
 	open     bool    // results[answered] has outputs of an earlier message
 }
@@ -108,12 +116,12 @@ func (x *exchange) receive() error {
 	if resp.Error != nil {
 		return &answerError{wireError(resp.Error)}
 	}
-	x.received += int64(len(resp.Frame))
-	if limit := x.lane.work.cfg.MaxAnswerBytes; x.received > limit {
-		return refused("its answer to one unit has more than %d bytes", limit)
-	}
+	x.received += int64(proto.Size(resp)) + rejectBytes*int64(len(resp.Rejects))
 	if err := x.take(resp); err != nil {
 		return err
+	}
+	if limit := x.lane.work.cfg.MaxAnswerBytes; x.received > limit {
+		return refused("its answer to one unit has more than %d bytes", limit)
 	}
 	if err := x.state.take(resp.State); err != nil {
 		return err
@@ -130,11 +138,15 @@ func (x *exchange) receive() error {
 func (x *exchange) take(resp *pluginv1.ProcessResponse) error {
 	var outputs []*event.Event
 	if len(resp.Frame) > 0 {
+		if event.CompressionOf(resp.Frame) != event.None {
+			return broken("a compressed frame") // a small one may unpack to 64 MiB
+		}
 		frame, err := event.DecodeFrame(resp.Frame)
 		if err != nil {
 			return broken("%v", err)
 		}
 		outputs = frame.Events
+		x.received += outputBytes * int64(len(outputs))
 	}
 	events := len(resp.Outputs)
 	if events == 0 {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-plugin"
@@ -113,8 +114,8 @@ func (h *hostile) Process(stream pluginv1.Plugin_ProcessServer) error {
 		if err := h.spoil(resp, f, bad.Text()); err != nil {
 			return err
 		}
-		if bad.Text() == "1 GiB" {
-			if err := flood(stream, resp, f); err != nil {
+		if part := endless(bad.Text(), f); part != nil {
+			if err := flood(stream, resp.Unit, part); err != nil {
 				return err
 			}
 		}
@@ -124,17 +125,39 @@ func (h *hostile) Process(stream pluginv1.Plugin_ProcessServer) error {
 	}
 }
 
-// flood sends 1 GiB of outputs for the first event.
-func flood(stream pluginv1.Plugin_ProcessServer, last *pluginv1.ProcessResponse, f *event.Frame) error {
-	large := *f.Events[0]
-	large.Record = &event.Record{Fields: []event.Field{{Name: "fill", Value: event.String(strings.Repeat("x", 15<<20))}}}
-	frame, err := (&event.Frame{Events: []*event.Event{&large}}).Encode(nil, event.None)
-	for range 70 {
-		if err == nil {
-			err = stream.Send(&pluginv1.ProcessResponse{Unit: last.Unit, Frame: frame, Outputs: []uint32{1}, More: true})
+// endless returns what an answer that never ends repeats; nil if bad means none.
+func endless(bad string, f *event.Frame) *pluginv1.ProcessResponse {
+	output, how := *f.Events[0], event.None
+	outputs := []*event.Event{&output}
+	part := &pluginv1.ProcessResponse{More: true}
+	switch bad {
+	case "1 GiB":
+		output.Record = &event.Record{Fields: []event.Field{{Name: "fill", Value: event.String(strings.Repeat("x", 15<<20))}}}
+	case "packed":
+		how = event.Zstd
+	case "many outputs":
+		outputs = slices.Repeat(outputs, 50_000)
+	case "many rejects":
+		outputs, part.Outputs = nil, []uint32{0}
+		part.Rejects = slices.Repeat([]*pluginv1.Reject{{}}, 100_000)
+	default:
+		return nil
+	}
+	if len(outputs) > 0 {
+		part.Frame, _ = (&event.Frame{Events: outputs}).Encode(nil, how)
+		part.Outputs = []uint32{uint32(len(outputs))}
+	}
+	return part
+}
+
+// flood repeats part until the host has had enough.
+func flood(stream pluginv1.Plugin_ProcessServer, unit uint64, part *pluginv1.ProcessResponse) error {
+	for range 1000 {
+		if err := stream.Send(&pluginv1.ProcessResponse{Unit: unit, Frame: slices.Clone(part.Frame), Outputs: part.Outputs, Rejects: part.Rejects, More: true}); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // spoil turns a right answer into a wrong one.

@@ -181,11 +181,11 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 }
 
 func TestHostileAnswers(t *testing.T) {
-	tr := start(t, "hostile", pluginhost.Config{BackoffFirst: time.Millisecond, BackoffMax: time.Millisecond, DrainTimeout: 200 * time.Millisecond}, nil)
-	for _, bad := range []string{"garbage", "too few", "too many", "counts", "unit", "root", "reject", "more", "20 MiB", "closes"} {
+	tr := start(t, "hostile", pluginhost.Config{BackoffFirst: time.Millisecond, BackoffMax: time.Millisecond, DrainTimeout: 200 * time.Millisecond, RestartBudget: 100}, nil)
+	for _, bad := range []string{"garbage", "too few", "too many", "counts", "unit", "root", "reject", "more", "20 MiB", "closes", "packed", "many outputs", "many rejects"} {
 		_, err := tr.Process(within(t), batch(0, record(1, "bad", bad), record(2, "value", 1)))
 		want := node.Unsure
-		if bad == "20 MiB" {
+		if bad == "20 MiB" || strings.HasPrefix(bad, "many") {
 			want = node.Rejected
 		}
 		if err == nil || node.ClassOf(err) != want {
