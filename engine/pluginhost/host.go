@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -182,7 +183,7 @@ func (h *Host) Start(ctx context.Context, cfg NodeConfig) (*Transform, error) {
 		return nil, err
 	} else if prog != nil {
 		patient := h.cfg
-		patient.StartTimeout, patient.CallDeadline = patience, patience
+		patient.StartTimeout, patient.CallDeadline, patient.RestartBudget = patience, patience, math.MaxInt
 		return startTransform(ctx, patient, cfg, prog)
 	}
 	prog, err := h.open(ctx, cfg.Ref)

@@ -133,7 +133,7 @@ func (l *lane) deliver(ctx context.Context, inst *instance, in *node.Batch) ([]n
 		inst.units.Add(1)
 		return results, nil
 	}
-	if inst.why() == nil || ctx.Err() != nil {
+	if inst.why() == nil || ctx.Err() != nil || inst.proc.attached { // which has one process, and no other for a probe
 		return nil, err
 	}
 	l.suspect.crashed(in)

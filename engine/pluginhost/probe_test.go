@@ -195,3 +195,29 @@ func TestPluginProbeMakesTheSameIDs(t *testing.T) {
 		t.Errorf("ids %v, want %v", got, want)
 	}
 }
+
+// TestPluginProbeHandsStateOn: within a probe, too, an event sees what those before it
+// have put, and a guilty one leaves nothing.
+func TestPluginProbeHandsStateOn(t *testing.T) {
+	s := newTable()
+	cfg := quick
+	cfg.DrainTimeout = 100 * time.Millisecond
+	tr := counting(t, "1.0.0", cfg, s)
+	in := unitOf(t, tr, s, keyed(1, "a"), keyed(2, "b"), keyed(3, "a", "do", "crash"), keyed(4, "a"))
+	fails(t, tr, in)
+	results := mustProcess(t, tr, in)
+	for i, want := range []int64{1, 1, 0, 2} {
+		if want == 0 {
+			if len(results[i].Rejects) != 1 {
+				t.Errorf("event %d: %+v, want a reject", i, results[i])
+			}
+			continue
+		}
+		if n, _ := results[i].Outputs[0].Record.Get("n"); n.AsInt() != want {
+			t.Errorf("event %d: count %v, want %d", i, n.Any(), want)
+		}
+	}
+	if _, value, err := node.UnpackState(s.values["a"]); string(value) != "2" || err != nil {
+		t.Errorf("state %q, %v, want 2", value, err)
+	}
+}
