@@ -20,11 +20,12 @@ func newPluginNewCmd() *cobra.Command {
 		Long: `New makes plugins/NAME: a plugin that adds an offset to each value, with a README,
 examples, a test and a pipeline to try it in. Change it from there. NAME is small
 letters, digits, - and _; a folder that is there already is left alone.`,
-		Example: `  engine plugin new smooth --lang go`,
-		Args:    usage(cobra.ExactArgs(1)),
+		Example: `  engine plugin new smooth --lang go
+  engine plugin new smooth --lang python`,
+		Args: usage(cobra.ExactArgs(1)),
 	}
 	folders.sourceFlag(cmd)
-	cmd.Flags().StringVar(&language, "lang", pluginkit.Languages[0], "`LANGUAGE` of the source")
+	cmd.Flags().StringVar(&language, "lang", pluginkit.Languages[0], "`LANGUAGE` of the source: go or python")
 	oneOf(cmd, "lang", pluginkit.Languages)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		files, err := pluginkit.Scaffold(folders.source, args[0], language)
@@ -64,7 +65,8 @@ func newPluginBuildCmd() *cobra.Command {
 		Use:   "build NAME...",
 		Short: "Build plugins from their sources into plugins/bin",
 		Long: `Build makes the programs of plugins/NAME anew, whatever is there, and puts each into
-plugins/bin as NAME@VERSION. The version is the one that the program says it has.`,
+plugins/bin as NAME@VERSION, one file each: a Go plugin is compiled, a Python plugin
+is packed with its SDK. The version is the one that the program says it has.`,
 		Example:           `  engine plugin build scale`,
 		Args:              usage(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: pluginNames,

@@ -253,8 +253,8 @@ func TestPluginFindings(t *testing.T) {
 		{pluginhost.Prospect{Name: "scale", Builds: true, Source: "plugins/scale"}, "ok scale@^1 is built from plugins/scale at the start, which takes a while"},
 		{pluginhost.Prospect{Name: "scale", Builds: true, Source: "plugins/scale", Version: "1.2.0", Path: "bin/scale@1.2.0"}, "ok scale@^1 is built anew at the start: plugins/scale is newer than bin/scale@1.2.0"},
 		{pluginhost.Prospect{Name: "scale", Versions: []string{"3.0.0", "2.0.0"}}, "problem scale@^1: of the versions in bin none fits: 3.0.0, 2.0.0 -> plugin: scale@^3.0.0"},
-		{pluginhost.Prospect{Name: "scale"}, "problem scale@^1: there is no version of scale in bin -> go build -o bin/scale@VERSION ./plugins/scale"},
-		{pluginhost.Prospect{Name: "scale", Source: "plugins/scale"}, "problem scale@^1: there is no version of scale in bin -> apt-get install golang  # then it is built from plugins/scale"},
+		{pluginhost.Prospect{Name: "scale"}, "problem scale@^1: there is no version of scale in bin -> engine plugin build --bin bin scale"},
+		{pluginhost.Prospect{Name: "scale", Source: "plugins/scale", Lacks: "golang"}, "problem scale@^1: there is no version of scale in bin -> apt-get install golang  # then it is built from plugins/scale"},
 	} {
 		a := about{component: "plugin scale"}
 		a.plugin("scale@^1", "bin", &c.p)

@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/millrace/millrace/engine/pluginhost"
@@ -48,8 +47,8 @@ func (a *about) plugin(ref, dir string, p *pluginhost.Prospect) {
 }
 
 func build(dir string, p *pluginhost.Prospect) string {
-	if p.Source != "" && !p.HasGo {
-		return "apt-get install golang  # then it is built from " + p.Source
+	if p.Lacks != "" {
+		return fmt.Sprintf("apt-get install %s  # then it is built from %s", p.Lacks, p.Source)
 	}
-	return fmt.Sprintf("go build -o %s ./plugins/%s", shell(filepath.Join(dir, p.Name+"@VERSION")), p.Name)
+	return fmt.Sprintf("engine plugin build --bin %s %s", shell(dir), p.Name)
 }

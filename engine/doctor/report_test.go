@@ -19,7 +19,7 @@ func TestReportText(t *testing.T) {
 		{"amqp plants", Warning, "connect to broker linux2:5672: connection refused", []string{"start it"}},
 		{"source plant1", Info, "queue master.plant1: 12 messages, 1 consumer: an engine may be running", nil},
 		{"sql store", Unknown, "connect to database: i/o timeout", []string{"start it"}},
-		{"plugin celsius", Problem, "scale@^1: there is no version of scale in plugins/bin", []string{"go build -o plugins/bin/scale@VERSION ./plugins/scale"}},
+		{"plugin celsius", Problem, "scale@^1: there is no version of scale in plugins/bin", []string{"engine plugin build --bin plugins/bin scale"}},
 	}}
 	var out bytes.Buffer
 	if err := r.Write(&out); err != nil {

@@ -24,6 +24,7 @@ type language struct {
 	name    string
 	main    string   // pattern of files whose presence tells the language
 	tool    string   // without this program in PATH nothing is built by itself
+	pkg     string   // Debian's package of it
 	endings []string // of the files that a program is made of
 	tests   string   // pattern of those that are tests
 	// shared are folders and files, beside the plugin's own, that a program is made
@@ -32,28 +33,35 @@ type language struct {
 	build  func(h *Host, ctx context.Context, name, program string) error
 }
 
-var languages = []language{
-	{
-		name: "go", main: "*.go", tool: "go", endings: []string{".go", ".mod"}, tests: "*_test.go",
+// languages returns those that there are; the first whose main files are in a folder
+// is the folder's.
+func languages() []language { return []language{goLanguage(), pythonLanguage()} }
+
+func goLanguage() language {
+	return language{
+		name: "go", main: "*.go", tool: "go", pkg: "golang", endings: []string{".go", ".mod"}, tests: "*_test.go",
 		shared: []string{"plugins/sdk", "engine/event", "engine/node", "schemas/plugin", "go.mod"},
 		build:  (*Host).buildGo,
-	},
+	}
+}
+
+func pythonLanguage() language {
+	return language{
+		name: "python", main: "main.py", tool: "python3", pkg: "python3-grpcio", endings: []string{".py"}, tests: "test_*.py",
+		shared: []string{"plugins/" + pythonSDK},
+		build:  (*Host).buildPython,
+	}
 }
 
 // languageOf returns the language of the source in dir; ok is false if there is
 // none.
 func languageOf(dir string) (lang language, ok bool) {
-	for _, lang := range languages {
+	for _, lang := range languages() {
 		if mains, err := filepath.Glob(filepath.Join(dir, lang.main)); err == nil && len(mains) > 0 {
 			return lang, true
 		}
 	}
 	return language{}, false
-}
-
-func hasSource(dir string) bool {
-	_, ok := languageOf(dir)
-	return ok
 }
 
 // stale reports whether name should be built: its source and the tool for it are

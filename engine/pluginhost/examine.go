@@ -15,7 +15,7 @@ type Prospect struct {
 	Version string // of the binary; "" if none fits
 	Path    string // of the binary; "" if none fits
 	Source  string // folder of the source; "" if there is none
-	HasGo   bool   // a Go toolchain is there
+	Lacks   string // Debian package that would build the source; "" if it is there, or no source
 	Builds  bool   // [Host.Resolve] would build it from source first
 	// Versions are those that are there, fitting or not, the highest first.
 	Versions []string
@@ -40,10 +40,12 @@ func (h *Host) Examine(ref string) (*Prospect, error) {
 	if best := slices.IndexFunc(found, func(f registry.File) bool { return constraint.Check(f.Version) && h.registry.Allowed(f) }); best >= 0 {
 		p.Version, p.Path = found[best].Version.Original(), found[best].Path
 	}
-	if dir := filepath.Join(h.cfg.SourceDir, name); hasSource(dir) {
+	dir := filepath.Join(h.cfg.SourceDir, name)
+	if lang, ok := languageOf(dir); ok {
 		p.Source = dir
+		if _, err := exec.LookPath(lang.tool); err != nil {
+			p.Lacks = lang.pkg
+		}
 	}
-	_, err = exec.LookPath("go")
-	p.HasGo = err == nil
 	return p, nil
 }

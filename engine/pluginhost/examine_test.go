@@ -42,11 +42,11 @@ func TestExamineSource(t *testing.T) {
 	program(t, filepath.Join(source, "scale", "main.go"))
 	host := pluginhost.New(pluginhost.Config{Dir: bin, SourceDir: source})
 	t.Setenv("PATH", tools)
-	if p, err := host.Examine("scale@^1"); err != nil || p.Builds || p.HasGo || p.Source != filepath.Join(source, "scale") {
+	if p, err := host.Examine("scale@^1"); err != nil || p.Builds || p.Lacks != "golang" || p.Source != filepath.Join(source, "scale") {
 		t.Errorf("without Go: %+v, %v", p, err)
 	}
 	program(t, filepath.Join(tools, "go"))
-	if p, err := host.Examine("scale@^1"); err != nil || !p.Builds || !p.HasGo {
+	if p, err := host.Examine("scale@^1"); err != nil || !p.Builds || p.Lacks != "" {
 		t.Errorf("with Go: %+v, %v", p, err)
 	}
 	if _, err := os.Stat(bin); err == nil {

@@ -51,6 +51,12 @@ func beHost(dir, name, does string) {
 func killHost(t *testing.T, dir, name, does string, after time.Duration) int {
 	t.Helper()
 	install(t, dir, name, "1.0.0")
+	return killHostOf(t, dir, name, does, after)
+}
+
+// killHostOf is killHost with a plugin that is in dir already.
+func killHostOf(t *testing.T, dir, name, does string, after time.Duration) int {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

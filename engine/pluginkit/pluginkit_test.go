@@ -3,7 +3,9 @@ package pluginkit_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,20 +15,18 @@ import (
 
 	"github.com/millrace/millrace/engine/pluginhost"
 	"github.com/millrace/millrace/engine/pluginkit"
+	"github.com/millrace/millrace/engine/testserver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// comments are whole lines, and texts in triple quotes.
+var comments = regexp.MustCompile(`(?s)""".*?"""|(?m)^\s*(//|#).*$`)
+
 // codeLines counts the lines of a file that are neither empty nor a comment.
-func codeLines(t *testing.T, path, comment string) int {
+func codeLines(t *testing.T, path string) int {
 	t.Helper()
-	n := 0
-	for line := range strings.Lines(read(t, path)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, comment) {
-			n++
-		}
-	}
-	return n
+	return len(regexp.MustCompile(`\S.*`).FindAllString(comments.ReplaceAllString(read(t, path), ""), -1))
 }
 
 func read(t *testing.T, path string) string {
@@ -52,15 +52,15 @@ func edit(t *testing.T, path, old, with string) {
 func TestANewPluginIsShort(t *testing.T) {
 	source := t.TempDir()
 	for _, c := range []struct {
-		language, main, comment string
-		most                    int
-	}{{"go", "main.go", "//", 12}} {
+		language, main string
+		most           int
+	}{{"go", "main.go", 12}, {"python", "main.py", 8}} {
 		files, err := pluginkit.Scaffold(source, "new-"+c.language, c.language)
 		if err != nil {
 			t.Fatal(err)
 		}
 		main := filepath.Join(source, "new-"+c.language, c.main)
-		if n := codeLines(t, main, c.comment); n > c.most || !slices.Contains(files, main) {
+		if n := codeLines(t, main); n > c.most || !slices.Contains(files, main) {
 			t.Errorf("%s: %d lines of code, at most %d; files %v", c.language, n, c.most, files)
 		}
 	}
@@ -93,8 +93,11 @@ func TestScaffoldRefuses(t *testing.T) {
 
 // workshop is a folder of sources inside the module, so that what is made there
 // can be built, and a host for it.
-func workshop(t *testing.T) (string, *pluginhost.Host) {
+func workshop(t *testing.T, language string) (string, *pluginhost.Host) {
 	t.Helper()
+	if language == "python" {
+		testserver.Require(t, "python3")
+	}
 	if err := os.MkdirAll("testdata", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -103,48 +106,75 @@ func workshop(t *testing.T) (string, *pluginhost.Host) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(source) })
+	if err := os.CopyFS(filepath.Join(source, "sdk", "python"), os.DirFS("../../plugins/sdk/python")); err != nil {
+		t.Fatal(err)
+	}
 	return source, pluginhost.New(pluginhost.Config{Dir: filepath.Join(t.TempDir(), "bin"), SourceDir: source, StartTimeout: time.Minute})
+}
+
+// lines of the examples and of the main file that the test below breaks.
+var breaks = map[string]struct{ main, code, broken, want string }{
+	"go":     {"main.go", "v+c.Offset", "v+oops", "undefined: oops"},
+	"python": {"main.py", "import millrace", "import milrace", "No module named 'milrace'"},
 }
 
 // TestPluginFromNewToTested makes a plugin, builds it, and holds it to its
 // examples; then it breaks an example, and the plugin.
 func TestPluginFromNewToTested(t *testing.T) {
-	source, host := workshop(t)
-	if _, err := pluginkit.Scaffold(source, "fresh", "go"); err != nil {
+	for _, language := range pluginkit.Languages {
+		t.Run(language, func(t *testing.T) {
+			source, host := workshop(t, language)
+			if _, err := pluginkit.Scaffold(source, "fresh", language); err != nil {
+				t.Fatal(err)
+			}
+			bin, err := host.Build(t.Context(), "fresh")
+			if err != nil || bin.Version != "0.1.0" || len(bin.Hash) != 64 {
+				t.Fatalf("build: %+v, %v", bin, err)
+			}
+			if trial := tried(t, host, source); !trial.OK() || trial.Binary != bin {
+				t.Errorf("a new plugin fails: %+v", trial)
+			}
+			edit(t, filepath.Join(source, "fresh", "examples", "examples.yaml"), "value: 20.5", "value: 21.5")
+			trial := tried(t, host, source)
+			if trial.OK() || len(trial.Cases[0].Broken) != 1 {
+				t.Fatalf("a wrong example passes: %+v", trial)
+			}
+			if text := trial.Cases[0].Broken[0].Error(); !strings.Contains(text, `- output 0 record value: float "21.5"`) ||
+				!strings.Contains(text, `+ output 0 record value: float "20.5"`) {
+				t.Errorf("it says %s", text)
+			}
+			b := breaks[language]
+			edit(t, filepath.Join(source, "fresh", b.main), b.code, b.broken)
+			if _, err := host.Build(t.Context(), "fresh"); err == nil || !strings.Contains(err.Error(), b.want) {
+				t.Errorf("building what is broken: %v", err)
+			}
+		})
+	}
+}
+
+func tried(t *testing.T, host *pluginhost.Host, source string) *pluginkit.Trial {
+	t.Helper()
+	trial, err := pluginkit.Try(t.Context(), host, source, "fresh")
+	if err != nil || len(trial.Cases) != 2 {
+		t.Fatalf("%+v, %v", trial, err)
+	}
+	return trial
+}
+
+// TestPluginOwnTestsInPython runs the test that a new plugin in Python has.
+func TestPluginOwnTestsInPython(t *testing.T) {
+	source, _ := workshop(t, "python")
+	if _, err := pluginkit.Scaffold(source, "fresh", "python"); err != nil {
 		t.Fatal(err)
 	}
-	bin, err := host.Build(t.Context(), "fresh")
-	if err != nil || bin.Version != "0.1.0" || len(bin.Hash) != 64 {
-		t.Fatalf("build: %+v, %v", bin, err)
-	}
-	tried := func() *pluginkit.Trial {
-		t.Helper()
-		trial, err := pluginkit.Try(t.Context(), host, source, "fresh")
-		if err != nil || len(trial.Cases) != 2 {
-			t.Fatalf("%+v, %v", trial, err)
-		}
-		return trial
-	}
-	if trial := tried(); !trial.OK() || trial.Binary != bin {
-		t.Errorf("a new plugin fails: %+v", trial)
-	}
-	edit(t, filepath.Join(source, "fresh", "examples", "examples.yaml"), "value: 20.5", "value: 21.5")
-	trial := tried()
-	if trial.OK() || len(trial.Cases[0].Broken) != 1 {
-		t.Fatalf("a wrong example passes: %+v", trial)
-	}
-	if text := trial.Cases[0].Broken[0].Error(); !strings.Contains(text, `- output 0 record value: float "21.5"`) ||
-		!strings.Contains(text, `+ output 0 record value: float "20.5"`) {
-		t.Errorf("it says %s", text)
-	}
-	edit(t, filepath.Join(source, "fresh", "main.go"), "v+c.Offset", "v+oops")
-	if _, err := host.Build(t.Context(), "fresh"); err == nil || !strings.Contains(err.Error(), "undefined: oops") {
-		t.Errorf("building what does not compile: %v", err)
+	cmd := exec.Command("python3", "-B", "-m", "unittest", "discover", filepath.Join(source, "fresh"))
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "Ran 2 tests") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
 func TestPluginWithWrongConfigurationSaysItOnce(t *testing.T) {
-	source, host := workshop(t)
+	source, host := workshop(t, "go")
 	if _, err := pluginkit.Scaffold(source, "fresh", "go"); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +189,7 @@ func TestPluginWithWrongConfigurationSaysItOnce(t *testing.T) {
 }
 
 func TestTryNeedsExamples(t *testing.T) {
-	source, host := workshop(t)
+	source, host := workshop(t, "go")
 	if _, err := pluginkit.Try(t.Context(), host, source, "none"); !errors.Is(err, pluginkit.ErrNoExamples) {
 		t.Errorf("%v", err)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // Languages are the languages that a new plugin can be written in.
-var Languages = []string{"go"}
+var Languages = []string{"go", "python"}
 
 //go:embed templates
 var templates embed.FS
@@ -67,6 +67,7 @@ func checkNew(source, name, language string) error {
 // words are what the templates say about a plugin.
 type words struct {
 	Name     string
+	Language string
 	Title    string // as the first word of a sentence
 	Folder   string // from the repository's folder, with slashes
 	Node     string // id of its node in the pipeline
@@ -74,9 +75,9 @@ type words struct {
 	Schema   string // of pipeline files, seen from the pipeline
 }
 
-func wordsFor(source, name string) words {
+func wordsFor(source, name, language string) words {
 	w := words{
-		Name: name, Title: strings.ToUpper(name[:1]) + name[1:],
+		Name: name, Language: language, Title: strings.ToUpper(name[:1]) + name[1:],
 		Folder: filepath.ToSlash(filepath.Join(source, name)),
 		Node:   strings.ReplaceAll(name, "-", "_"), Pipeline: "try-" + name[:min(len(name), 50)],
 		Schema: "../../schemas/pipeline.schema.json",
@@ -89,7 +90,7 @@ func wordsFor(source, name string) words {
 
 // fill writes every template of the language, and those of all languages.
 func fill(source, name, language string) ([]string, error) {
-	w := wordsFor(source, name)
+	w := wordsFor(source, name, language)
 	own := "templates/" + language
 	entries, err := templates.ReadDir(own)
 	if err != nil {
