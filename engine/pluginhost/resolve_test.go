@@ -97,7 +97,7 @@ func TestPluginScaleIsBuiltFromSource(t *testing.T) {
 	out := mustProcess(t, tr, batch(0, record(1, "value", 212, "unit", "F")))[0].Outputs[0]
 	value, _ := out.Record.Get("value")
 	unit, _ := out.Record.Get("unit")
-	if value != event.Float(100) || unit.Text() != "C" || !strings.HasPrefix(out.Plugin, "scale@1.0.0#") {
+	if value != event.Float(100) || unit.Text() != "C" || !strings.HasPrefix(out.Plugin, "scale@1.1.0#") {
 		t.Errorf("value %v %v by %s, want 100 C", value, unit, out.Plugin)
 	}
 	if _, err := host.Resolve("scale@^1"); err != nil || strings.Count(log.String(), "building plugin") != 1 {

@@ -7,7 +7,7 @@ package main
 import "github.com/millrace/millrace/plugins/sdk"
 
 // Version is what NAME@VERSION and the rows that this plugin made carry.
-const Version = "1.0.0"
+const Version = "1.1.0"
 
 var scale = sdk.Map("scale", Version, open)
 

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -17,7 +16,8 @@ type Config struct {
 	Field     string   `json:"field"`      // the number; default "value"
 	UnitField string   `json:"unit_field"` // its unit of measure; default "unit"
 	Rules     []Rule   `json:"rules"`      // what to convert, one rule a unit
-	Convert   []string `json:"convert"`    // built-in conversions, such as "F->C"; in addition to rules
+	Convert   []string `json:"convert"`    // conversions of known units, such as "F->C"; in addition to rules
+	To        []string `json:"to"`         // units that all others of their dimension become, such as "bar"
 	Unknown   string   `json:"unknown"`    // readings in other units: keep (default), drop, reject
 }
 
@@ -35,33 +35,14 @@ type conversion struct {
 	factor, offset float64
 }
 
-// builtin holds the conversions that need no factor in the file.
-var builtin = map[string]Rule{
-	"F->C":        rule(5.0/9, -160.0/9),
-	"C->F":        rule(9.0/5, 32),
-	"K->C":        rule(1, -273.15),
-	"C->K":        rule(1, 273.15),
-	"Wh->kWh":     rule(1e-3, 0),
-	"MWh->kWh":    rule(1e3, 0),
-	"W->kW":       rule(1e-3, 0),
-	"mbar->bar":   rule(1e-3, 0),
-	"psi->bar":    rule(0.0689475729316836, 0),
-	"Pa->hPa":     rule(1e-2, 0),
-	"mm->m":       rule(1e-3, 0),
-	"in->mm":      rule(25.4, 0),
-	"l/min->m3/h": rule(0.06, 0),
-}
-
-func rule(factor, offset float64) Rule { return Rule{Factor: &factor, Offset: offset} }
-
 // Validate reports every bad place of the configuration at once.
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(path, format string, args ...any) {
 		errs = append(errs, &sdk.ConfigError{Path: path, Text: fmt.Sprintf(format, args...)})
 	}
-	if len(c.Rules)+len(c.Convert) == 0 {
-		bad("rules", "none given, and no convert either: there is nothing to scale")
+	if len(c.Rules)+len(c.Convert)+len(c.To) == 0 {
+		bad("rules", "none given, and no convert or to either: there is nothing to scale")
 	}
 	if !slices.Contains([]string{"", "keep", "drop", "reject"}, c.Unknown) {
 		bad("unknown", "%q is none of keep, drop, reject", c.Unknown)
@@ -77,15 +58,31 @@ func (c *Config) Validate() error {
 		}
 	}
 	for i, name := range c.Convert {
-		from, _, _ := strings.Cut(name, "->")
-		if _, ok := builtin[name]; !ok {
-			bad(fmt.Sprintf("convert[%d]", i), "no conversion %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(builtin)), ", "))
+		from, to, _ := strings.Cut(name, "->")
+		if _, err := convert(from, to); err != nil {
+			bad(fmt.Sprintf("convert[%d]", i), "%q: %v; write FROM->TO, such as F->C or l/min->m3/h", name, err)
 		} else if seen[from] {
 			bad(fmt.Sprintf("convert[%d]", i), "a second rule for unit %q", from)
 		}
 		seen[from] = true
 	}
+	c.validateTo(bad)
 	return errors.Join(errs...)
+}
+
+func (c *Config) validateTo(bad func(path, format string, args ...any)) {
+	seen := map[dimension]string{}
+	for i, symbol := range c.To {
+		u, err := parseUnit(symbol)
+		if other := seen[u.dim]; err == nil && other != "" {
+			err = fmt.Errorf("%s and %s are both units of %s", other, symbol, u.dim)
+		}
+		if err != nil {
+			bad(fmt.Sprintf("to[%d]", i), "%v", err)
+			continue
+		}
+		seen[u.dim] = symbol
+	}
 }
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
@@ -107,9 +104,18 @@ func (c *Config) table() map[string]conversion {
 		add(r)
 	}
 	for _, name := range c.Convert {
-		r := builtin[name]
-		r.From, r.To, _ = strings.Cut(name, "->")
+		from, to, _ := strings.Cut(name, "->")
+		r, _ := convert(from, to) // Validate has been here
 		add(r)
+	}
+	for _, to := range c.To {
+		symbols, _ := family(to) // Validate has been here
+		for _, from := range symbols {
+			if _, ok := table[from]; !ok {
+				r, _ := convert(from, to) // they are of one dimension
+				add(r)
+			}
+		}
 	}
 	return table
 }

@@ -99,8 +99,13 @@ func TestBadReadings(t *testing.T) {
 
 func TestConfigurationErrors(t *testing.T) {
 	for config, want := range map[string]string{
-		`{}`:                   "rules: none given",
-		`{"convert":["F->X"]}`: "convert[0]: no conversion",
+		`{}`:                       "rules: none given",
+		`{"convert":["F->X"]}`:     "convert[0]: \"F->X\": unknown unit \"X\"",
+		`{"convert":["F"]}`:        "convert[0]: \"F\": unknown unit \"\"",
+		`{"convert":["bar->C"]}`:   "bar is a unit of pressure, C of temperature",
+		`{"convert":["C/s->K/s"]}`: "unknown unit \"C/s\"",
+		`{"to":["bar","C","kPa"]}`: "to[2]: bar and kPa are both units of pressure",
+		`{"to":["furlong"]}`:       "to[0]: unknown unit \"furlong\"",
 		`{"convert":["F->C"],"rules":[{"from":"F"}]}`:              "convert[0]: a second rule for unit \"F\"",
 		`{"rules":[{"from":"F"},{"from":"F"}],"unknown":"ignore"}`: "unknown: \"ignore\"",
 		`{"rules":[{"form":"F"}]}`:                                 "form: unknown field",
@@ -113,4 +118,4 @@ func TestConfigurationErrors(t *testing.T) {
 
 // TestConformance runs the README's examples; the same ones go through a process
 // in engine/pluginhost.
-func TestConformance(t *testing.T) { plugintest.Run(t, scale, "examples/examples.yaml") }
+func TestConformance(t *testing.T) { plugintest.Run(t, scale, "examples/*.yaml") }

@@ -27,6 +27,9 @@ func twin(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Remove(filepath.Join(source, "scale/examples/units.yaml")); err != nil { // the twin knows no table of units
+		t.Fatal(err)
+	}
 	return source
 }
 

@@ -6,6 +6,7 @@ package plugintest
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"testing"
 
 	"github.com/millrace/millrace/engine/node"
@@ -16,12 +17,21 @@ import (
 // lanes is how many lanes call the plugin at once.
 const lanes = 4
 
-// Run holds p to the cases of the YAML file examples, each in a subtest.
-func Run(t *testing.T, p sdk.Plugin, examples string) {
+// Run holds p to the cases of the YAML files that the pattern names, each in a
+// subtest.
+func Run(t *testing.T, p sdk.Plugin, pattern string) {
 	t.Helper()
-	cases, err := transformtest.Load(examples)
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("examples %s: no file, %v", pattern, err)
+	}
+	var cases []transformtest.Case
+	for _, file := range files {
+		more, err := transformtest.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases = append(cases, more...)
 	}
 	transformtest.Run(t, transformtest.Suite{Cases: cases, Lanes: lanes, Open: Opener(p)})
 }

@@ -34,7 +34,7 @@ class Config:
     def validate(self):
         self.table = {}
         if not self.rules and not self.convert:
-            yield millrace.ConfigError("rules", "none given, and no convert either: there is nothing to scale")
+            yield millrace.ConfigError("rules", "none given, and no convert or to either: there is nothing to scale")
         if self.unknown not in ("keep", "drop", "reject"):
             yield millrace.ConfigError("unknown", f"{self.unknown!r} is none of keep, drop, reject")
         for r in self.rules:
