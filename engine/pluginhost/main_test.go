@@ -43,6 +43,7 @@ var programs = map[string]func(){
 
 	"versioned": serveVersioned,
 	"counter":   serveCounter,
+	"keeper":    func() { sdk.Serve(keeper) },
 }
 
 // What this test binary can be besides: hosts in a process of their own.

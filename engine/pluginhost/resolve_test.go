@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/engine/event"
-	"github.com/millrace/millrace/engine/node"
-	"github.com/millrace/millrace/engine/node/transformtest"
 	"github.com/millrace/millrace/engine/pluginhost"
 )
 
@@ -64,21 +62,6 @@ func TestResolveRefuses(t *testing.T) {
 			t.Errorf("%s: error %v does not wrap ErrNotFound", ref, err)
 		}
 	}
-}
-
-// TestPluginScaleConforms runs the suite of plugins/scale through its process.
-func TestPluginScaleConforms(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds a program; left out by -short")
-	}
-	cases, err := transformtest.Load("../../plugins/scale/examples/examples.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := pluginhost.New(pluginhost.Config{Dir: filepath.Join(t.TempDir(), "bin"), SourceDir: "../../plugins"})
-	transformtest.Run(t, transformtest.Suite{Cases: cases, Open: func(id string, options map[string]any) (node.Transform, error) {
-		return host.Start(t.Context(), pluginhost.NodeConfig{Node: id, Ref: "scale", With: options, Lanes: 4})
-	}})
 }
 
 func TestPluginScaleIsBuiltFromSource(t *testing.T) {

@@ -58,6 +58,10 @@ func (c *counter) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
 	return nil
 }
 
+func (c *counter) Drain(context.Context, *pluginv1.DrainRequest) (*pluginv1.DrainResponse, error) {
+	return &pluginv1.DrainResponse{}, nil
+}
+
 func (c *counter) Process(stream pluginv1.Plugin_ProcessServer) error {
 	counts := map[string]int{}
 	for {

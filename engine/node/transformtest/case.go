@@ -26,9 +26,15 @@ import (
 //	    out:
 //	      - outputs: [ { record: { metric: temperature, value: 3.0, ts: { $time: "2026-01-01T00:00:00Z" } } } ]
 //	      - rejects: [ { record: -1, code: no_record } ]
+//
+// A transform with state by key begins each case with none, or with that which state
+// names:
+//
+//	state: [ { key: pump-1, version: "1", value: '{"n":3}' } ]
 type Case struct {
 	Name    string         `yaml:"name"`
 	Options map[string]any `yaml:"with,omitempty"`
+	State   []KeyState     `yaml:"state,omitempty"`
 	In      []Input        `yaml:"in"`
 	Out     []Output       `yaml:"out"` // one per input
 }
@@ -45,6 +51,14 @@ type Input struct {
 	ContentType string  `yaml:"content_type,omitempty"`
 	Record      *Fields `yaml:"record,omitempty"`
 	Source      Source  `yaml:"source,omitempty"`
+}
+
+// KeyState is what an earlier event has left for a key.
+type KeyState struct {
+	Key     string `yaml:"key"`
+	Version string `yaml:"version"` // of its layout
+	Value   string `yaml:"value,omitempty"`
+	Base64  string `yaml:"base64,omitempty"` // value that is not text
 }
 
 // Source says where an event came from.
@@ -106,6 +120,11 @@ func Parse(r io.Reader) ([]Case, error) {
 	for i, c := range file.Cases {
 		if c.Name == "" {
 			errs = append(errs, fmt.Errorf("case %d has no name", i+1))
+		}
+		for _, s := range c.State {
+			if _, err := s.stored(); err != nil || s.Version == "" {
+				errs = append(errs, fmt.Errorf("case %q: state of key %q has no version, or no value: %v", c.Name, s.Key, err))
+			}
 		}
 		if len(c.In) != len(c.Out) {
 			errs = append(errs, fmt.Errorf("case %q has %d inputs and %d results", c.Name, len(c.In), len(c.Out)))

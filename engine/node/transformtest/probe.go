@@ -33,10 +33,10 @@ func (p *probe) events() ([]*event.Event, error) {
 	return events, nil
 }
 
-// process calls the transform with events and an empty state, and checks the form
-// of what it gives.
+// process calls the transform with events and the state that the case begins with, and
+// checks the form of what it gives.
 func (p *probe) process(ctx context.Context, events []*event.Event) ([]node.Result, error) {
-	return p.processIn(ctx, 0, events, &memory{})
+	return p.processIn(ctx, 0, events, p.state())
 }
 
 func (p *probe) processIn(ctx context.Context, lane int, events []*event.Event, state *memory) ([]node.Result, error) {

@@ -110,28 +110,38 @@ func sameAgain(ctx context.Context, p *probe) error {
 // anyCut sends the inputs whole, in halves and one by one, state carried along.
 func anyCut(ctx context.Context, p *probe) error {
 	var whole []node.Result
+	var left *memory
 	for _, size := range []int{len(p.c.In), (len(p.c.In) + 1) / 2, 1} {
 		events, err := p.events()
 		if err != nil {
 			return err
 		}
-		var results []node.Result
-		state := &memory{}
-		for part := range slices.Chunk(events, max(size, 1)) {
-			r, err := p.processIn(ctx, 0, part, state)
-			if err != nil {
-				return err
-			}
-			results = append(results, r...)
+		state := p.state()
+		results, err := p.inBatches(ctx, events, size, state)
+		if err != nil {
+			return err
 		}
 		if whole == nil {
-			whole = copyResults(results)
+			whole, left = copyResults(results), state.copy()
 		}
-		if err := differ(results, whole); err != nil {
+		if err := errors.Join(differ(results, whole), state.differ(left)); err != nil {
 			return fmt.Errorf("in batches of %d: %w", size, err)
 		}
 	}
 	return nil
+}
+
+// inBatches sends events in batches of size, state carried along.
+func (p *probe) inBatches(ctx context.Context, events []*event.Event, size int, state *memory) ([]node.Result, error) {
+	var results []node.Result
+	for part := range slices.Chunk(events, max(size, 1)) {
+		r, err := p.processIn(ctx, 0, part, state)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, copyResults(r)...)
+	}
+	return results, nil
 }
 
 func uniqueIDs(ctx context.Context, p *probe) error {
@@ -258,7 +268,7 @@ func lanesAtOnce(ctx context.Context, p *probe) error {
 	for lane := range p.lanes {
 		lanes.Go(func() {
 			for range 20 {
-				results, err := p.processIn(ctx, lane, copyOf(events), &memory{})
+				results, err := p.processIn(ctx, lane, copyOf(events), p.state())
 				if errs[lane] = err; err == nil {
 					errs[lane] = differ(results, alone)
 				}

@@ -62,6 +62,8 @@ var promises = []promise{
 	{"lanes do not disturb each other", lanesAtOnce},
 	{"a cancelled call gives an error and does no harm", cancelled},
 	{"state is read and written by declared keys alone", declaredState},
+	{"state is the same however a long run is cut", longRuns},
+	{"a refused event leaves no trace in the state", refusedLeaveNothing},
 }
 
 // Check checks every promise with every case and returns the broken ones. It

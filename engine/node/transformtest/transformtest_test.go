@@ -84,6 +84,8 @@ type counter struct {
 	double
 	local bool // broken: remembers in itself
 	stray bool // broken: touches an undeclared key
+	short bool // broken: begins anew in a large batch
+	trace bool // broken: counts what it refuses
 	here  map[string]uint64
 }
 
@@ -97,13 +99,8 @@ func (c *counter) StateKeys(in *node.Batch) []string {
 	return keys
 }
 
-func device(e *event.Event) string {
-	if e.Record == nil {
-		return ""
-	}
-	v, _ := e.Record.Get("device")
-	return v.Text()
-}
+// device is the key that counter counts by; the suite makes many of each.
+func device(e *event.Event) string { return e.Key }
 
 func (c *counter) Process(ctx context.Context, in *node.Batch) ([]node.Result, error) {
 	if ctx.Err() != nil {
@@ -111,6 +108,16 @@ func (c *counter) Process(ctx context.Context, in *node.Batch) ([]node.Result, e
 	}
 	results := make([]node.Result, len(in.Events))
 	for i, e := range in.Events {
+		if c.short && i == 1000 {
+			in.State.Put(device(e), nil)
+		}
+		if e.Record == nil || len(e.Record.Fields) == 0 {
+			if c.trace {
+				c.next(in.State, device(e))
+			}
+			results[i].Rejects = []node.Reject{{Record: -1, Code: "no_device", Text: "no device"}}
+			continue
+		}
 		out := e.Derive(c.node, 0, 0)
 		out.Record = &event.Record{Fields: []event.Field{{Name: "n", Value: event.Int(int64(c.next(in.State, device(e))))}}}
 		results[i].Outputs = []*event.Event{out}
@@ -128,9 +135,13 @@ func (c *counter) next(s node.State, key string) uint64 {
 	}
 	var n uint64
 	if old := s.Get(key); old != nil {
-		n = binary.LittleEndian.Uint64(old)
+		_, value, err := node.UnpackState(old)
+		if err != nil {
+			panic(err)
+		}
+		n = binary.LittleEndian.Uint64(value)
 	}
-	s.Put(key, binary.LittleEndian.AppendUint64(nil, n+1))
+	s.Put(key, node.PackState("1", binary.LittleEndian.AppendUint64(nil, n+1)))
 	return n + 1
 }
 
@@ -144,11 +155,13 @@ func TestAFaithfulTransformPasses(t *testing.T) {
 const numbering = `
 cases:
   - name: numbers the events of each device
-    in: [ { record: { device: a } }, { record: { device: b } }, { record: { device: a } } ]
+    state: [ { key: a, version: "1", base64: AQAAAAAAAAA= }, { key: c, version: "1", value: "untouched" } ]
+    in: [ { key: a, record: { device: a } }, { key: b, record: { device: b } }, { key: a, record: { device: a } }, { record: {} } ]
     out:
-      - outputs: [ { record: { n: 1 } } ]
-      - outputs: [ { record: { n: 1 } } ]
       - outputs: [ { record: { n: 2 } } ]
+      - outputs: [ { record: { n: 1 } } ]
+      - outputs: [ { record: { n: 3 } } ]
+      - rejects: [ { record: -1, code: no_device } ]
 `
 
 func TestAFaithfulStatefulTransformPasses(t *testing.T) {
@@ -241,17 +254,22 @@ func wantViolation(t *testing.T, found []transformtest.Violation, promise string
 	}
 }
 
-func TestStateOutsideTheStateIsFound(t *testing.T) {
-	for name, broken := range map[string]*counter{
-		"remembers in itself":       {local: true, here: map[string]uint64{}},
-		"touches an undeclared key": {stray: true},
+func TestStateThatIsUsedWrongIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		promise string
+		broken  *counter
+	}{
+		"remembers in itself":       {"state is read and written", &counter{local: true, here: map[string]uint64{}}},
+		"touches an undeclared key": {"state is read and written", &counter{stray: true}},
+		"begins anew":               {"state is the same however", &counter{short: true}},
+		"keeps what it refuses":     {"a refused event leaves no trace", &counter{trace: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := transformtest.Check(t.Context(), transformtest.Suite{
-				Open:  func(id string, _ map[string]any) (node.Transform, error) { broken.node = id; return broken, nil },
+				Open:  func(id string, _ map[string]any) (node.Transform, error) { c.broken.node = id; return c.broken, nil },
 				Cases: cases(t, numbering), Lanes: 1,
 			})
-			wantViolation(t, found, "state is read and written")
+			wantViolation(t, found, c.promise)
 		})
 	}
 }
@@ -262,6 +280,8 @@ func TestCaseFilesAreStrict(t *testing.T) {
 		"no name":                  "cases: [ { in: [], out: [] } ]",
 		"results missing":          "cases: [ { name: a, in: [ { record: {} } ], out: [] } ]",
 		"a nested value":           "cases: [ { name: a, in: [ { record: { a: [1] } } ], out: [ {} ] } ]",
+		"state without a version":  "cases: [ { name: a, state: [ { key: k, value: x } ], in: [], out: [] } ]",
+		"state that is no base64":  "cases: [ { name: a, state: [ { key: k, version: '1', base64: '?' } ], in: [], out: [] } ]",
 		"an unknown kind of value": "cases: [ { name: a, in: [ { record: { a: { $date: x } } } ], out: [ {} ] } ]",
 		"a time that is none":      "cases: [ { name: a, in: [ { time: soon } ], out: [ {} ] } ]",
 	} {
