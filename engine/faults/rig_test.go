@@ -22,7 +22,13 @@ import (
 	"github.com/millrace/millrace/engine/testserver"
 )
 
-func TestMain(m *testing.M) { testserver.Main(m) }
+func TestMain(m *testing.M) {
+	if name, version, ok := strings.Cut(filepath.Base(os.Args[0]), "@"); ok {
+		servePlugin(name, version)
+		return
+	}
+	testserver.Main(m)
+}
 
 // pipelineFile is the frame of the pipelines under test: name, more settings,
 // the plugins' folder, nodes.
@@ -93,6 +99,7 @@ const tableDDL = `CREATE TABLE readings (event_id BINARY(16) NOT NULL PRIMARY KE
 type setup struct {
 	settings string // lines of the pipeline file, such as "durability: strict\n"
 	nodes    string
+	plugins  string // folder of the plugins; default that of the tree
 	redis    []testserver.RedisOption
 	maria    *testserver.MariaDBServer // default: the shared one
 	rabbit   *testserver.RabbitServer  // default: the shared one
@@ -100,14 +107,15 @@ type setup struct {
 
 // rig is one pipeline with its servers and its engine processes.
 type rig struct {
-	t      *testing.T
-	file   string // of the pipeline called faults
-	binary string
-	amqp   string
-	redis  *testserver.RedisServer
-	dsn    string
-	db     *sql.DB
-	env    []string
+	t       *testing.T
+	file    string // of the pipeline called faults
+	plugins string
+	binary  string
+	amqp    string
+	redis   *testserver.RedisServer
+	dsn     string
+	db      *sql.DB
+	env     []string
 }
 
 // build compiles the program once per test binary; with MILLRACE_RACE=1 it watches
@@ -160,6 +168,9 @@ func newRig(t *testing.T, s setup) *rig {
 	if s.nodes == "" {
 		s.nodes = usual(1, 2, 3, 4)
 	}
+	if r.plugins = s.plugins; r.plugins == "" {
+		r.plugins = filepath.Join(repoRoot(), "plugins", "bin")
+	}
 	r.file = r.write("faults", s.settings, s.nodes)
 	r.env = []string{
 		"AMQP_URLS=" + r.amqp, "REDIS_URL=" + r.redis.URL(), "DB_DSN=" + r.dsn,
@@ -182,7 +193,7 @@ func (r *rig) declareQueues() {
 func (r *rig) write(name, settings, nodes string) string {
 	r.t.Helper()
 	file := filepath.Join(r.t.TempDir(), name+".yaml")
-	text := fmt.Sprintf(pipelineFile, name, settings, filepath.Join(repoRoot(), "plugins", "bin"), nodes)
+	text := fmt.Sprintf(pipelineFile, name, settings, r.plugins, nodes)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}

@@ -192,7 +192,7 @@ func (r *replayRun) stateful(g *generation) error {
 	whole := !slices.ContainsFunc(r.rec.Stretch, func(l replay.Lane) bool { return l.From.At.Seq > 0 })
 	for _, s := range g.stages {
 		for _, n := range s.nodes {
-			if _, ok := n.Transform.(node.Stateful); ok && !whole && r.rec.Mode == replay.Live {
+			if _, ok := node.StatefulOf(n.Transform); ok && !whole && r.rec.Mode == replay.Live {
 				return fmt.Errorf("node %q keeps states, which begin empty: a live replay through it must begin at the journal's very start, and that is trimmed or was not asked for (--from earliest)", n.ID)
 			}
 		}
