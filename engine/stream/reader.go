@@ -29,12 +29,8 @@ func (l *Log) register(ctx context.Context, reader, stream string, external bool
 	if !isName(reader) {
 		return fatalf("reader %q: not a name", reader)
 	}
-	kind := "internal"
-	if external {
-		kind = "external"
-	}
 	keys := []string{l.keys.meta, l.keys.positions, l.keys.readers, l.keys.none}
-	args := []any{l.epochText, readerField(reader, stream), kind}
+	args := []any{l.epochText, readerField(reader, stream), kindOf(external)}
 	for i := range l.laneCount {
 		ln, err := l.lane(stream, i)
 		if err != nil {

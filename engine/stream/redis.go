@@ -45,6 +45,7 @@ var (
 	dropStreamsScript = script("dropstreams")
 	alignScript       = script("align")
 	registerScript    = script("register")
+	moveScript        = script("move")
 	trimScript        = script("trim")
 	peekScript        = script("peek")
 	factsScript       = script("facts")

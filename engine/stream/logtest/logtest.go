@@ -51,6 +51,7 @@ func Run(t *testing.T, database Database) {
 		{"a dead letter that is driven again is in one place", redrivesDeadLetters},
 		{"a reader begins behind the place that it is told", beginsWhereTold},
 		{"a reader ends at its last entry", endsAtUntil},
+		{"readers are moved in one step or not at all", movesReaders},
 		{"streams of a generation are dropped, also for others", dropsStreams},
 		{"align follows the reader's own store", aligns},
 		{"trimming never passes a reader", trimsBehindReaders},
