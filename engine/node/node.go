@@ -170,6 +170,15 @@ type Positioned interface {
 	Position(ctx context.Context, stream string, lane int, start event.Position) (event.Position, error)
 }
 
+// Placer is implemented by sinks with a position of their own whose place can be
+// chosen anew while nobody writes: when a pipeline's plan is changed under way.
+type Placer interface {
+	// Place puts the sink's position in (stream, lane) to at, whether or not it has
+	// one there; the zero Position removes it. Position must be called before the
+	// next Write.
+	Place(ctx context.Context, stream string, lane int, at event.Position) error
+}
+
 // Rejoiner is implemented by sinks with a position of their own that can go on with
 // a log which lost a part of itself, once a person has accepted the loss.
 type Rejoiner interface {

@@ -18,6 +18,10 @@ const (
 	movePosition = `UPDATE millrace_positions SET epoch = ?, ms = ?, seq = ?
 		WHERE pipeline = ? AND generation = ? AND sink = ? AND stream = ? AND lane = ?
 		AND epoch = ? AND ms = ? AND seq = ? AND owner = ?`
+	putPosition = `UPDATE millrace_positions SET epoch = ?, ms = ?, seq = ?
+		WHERE pipeline = ? AND generation = ? AND sink = ? AND stream = ? AND lane = ?`
+	dropPosition = `DELETE FROM millrace_positions
+		WHERE pipeline = ? AND generation = ? AND sink = ? AND stream = ? AND lane = ?`
 	readPosition = `SELECT epoch, ms, seq, owner FROM millrace_positions
 		WHERE pipeline = ? AND generation = ? AND sink = ? AND stream = ? AND lane = ?`
 )
@@ -110,6 +114,24 @@ func (s *Sink) Rejoin(ctx context.Context, stream string, lane int, from, to eve
 	})
 	if err != nil {
 		err = s.classify(fmt.Errorf("rejoin the log at %s in %s: %w", to, key, err))
+	}
+	return err
+}
+
+// Place implements [node.Placer]. Streams that the sink is not given may be named.
+func (s *Sink) Place(ctx context.Context, stream string, lane int, at event.Position) error {
+	key := laneKey{stream, lane}
+	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		if at.IsZero() {
+			return tx.Exec(dropPosition, s.keyArgs(key)...).Error
+		}
+		if err := s.own(tx, key, at); err != nil {
+			return err
+		}
+		return tx.Exec(putPosition, append(s.numbers(at), s.keyArgs(key)...)...).Error
+	})
+	if err != nil {
+		err = s.classify(fmt.Errorf("sink %q: place %s at %s: %w", s.cfg.Node, key, at, err))
 	}
 	return err
 }

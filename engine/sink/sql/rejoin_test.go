@@ -8,7 +8,40 @@ import (
 	"github.com/millrace/millrace/engine/node"
 )
 
-var _ node.Rejoiner = (*Sink)(nil)
+var (
+	_ node.Rejoiner = (*Sink)(nil)
+	_ node.Placer   = (*Sink)(nil)
+)
+
+// TestPlaceChoosesAPlaceAnew: where the sink stood before, or whether it stood
+// anywhere, does not matter; a place that is taken away leaves the others.
+func TestPlaceChoosesAPlaceAnew(t *testing.T) {
+	onBoth(t, func(t *testing.T, st *store) {
+		s := st.readings(t)
+		first := event.Position{Epoch: 1, Ms: 7, Seq: 3}
+		for _, at := range []event.Position{first, {Epoch: 1, Ms: 9, Seq: 8}, first, first} {
+			if err := s.Place(t.Context(), "readings", 0, at); err != nil {
+				t.Fatal(err)
+			}
+			if got := begin(t, s, 0); got != at {
+				t.Fatalf("Position = %s; want %s", got, at)
+			}
+		}
+		mustWrite(t, s, unitOf(first, 10, 5))
+		other := begin(t, s, 1)
+		for range 2 {
+			if err := s.Place(t.Context(), "readings", 0, event.Position{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Write(t.Context(), unitOf(first, 20, 5)); !errors.Is(err, errNoPosition) {
+			t.Errorf("Write without a place = %v; want errNoPosition", err)
+		}
+		if got := begin(t, s, 1); got != other {
+			t.Errorf("the other lane stands at %s; want %s", got, other)
+		}
+	})
+}
 
 // TestRejoinAfterAnAcceptedLoss: the log has lost its end and counts from there in a
 // new epoch. The sink's position goes to that place, once, and from nowhere else.
