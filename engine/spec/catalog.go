@@ -51,6 +51,9 @@ type NodeType struct {
 	// replay fills such sinks, and leaves the others out unless they are named.
 	Idempotent bool
 
+	// Follows says of a sink that it shows what comes and keeps no place in a stream.
+	Follows bool
+
 	// Connection is the kind of connection that `connection:` must name: "amqp",
 	// "redis", "sql", or "" for none.
 	Connection string

@@ -8,6 +8,12 @@ const (
 	BestEffort = "best_effort" // accepts less, and says so
 )
 
+// Words that `start:` takes.
+const (
+	Earliest = "earliest" // at the oldest event that is kept; what a sink does that says nothing
+	Now      = "now"      // with what comes from then on
+)
+
 // Defaults of a pipeline file.
 const (
 	DefaultLanes          = 4

@@ -57,6 +57,7 @@ func (c *checker) node(i int) {
 	kind := c.kind(n, path)
 	c.belongs(n, kind, path)
 	c.resolve(n, kind, path)
+	c.begins(n, path)
 	c.options(n, path+".with")
 	c.keyExpression(n, path)
 	c.retry(n, path)
@@ -124,6 +125,14 @@ func (c *checker) resolve(n *Node, kind Kind, path string) {
 	}
 	if n.Type = c.cat.Lookup(kind, name); n.Type == nil {
 		c.problem(at, "unknown-type", c.cat.hint(kind, name), "unknown %s %s", kind, c.quoted(at))
+	}
+}
+
+// begins refuses a start where there is no place to begin at.
+func (c *checker) begins(n *Node, path string) {
+	key := c.keys[join(path, "start")]
+	if key != nil && n.Type != nil && (n.Type.Kind != Sink || n.Type.Follows) {
+		c.problem(key, "misplaced-field", "", "only a sink that keeps a place in a stream begins somewhere")
 	}
 }
 

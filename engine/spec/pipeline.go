@@ -100,7 +100,8 @@ type Node struct {
 	Key       string   `yaml:"key,omitempty" jsonschema:"description=expression: events of one key keep their order; re-keys what the node hands on"` // expression: re-keys what the node hands on
 	Durable   bool     `yaml:"durable,omitempty" jsonschema:"description=its outputs rest in a stream of their own"`                                  // outputs rest in a stream of their own
 	Order     string   `yaml:"order,omitempty" jsonschema:"enum=strict,description=strict: later events of a key wait behind one that the node has refused\\, until that is driven again or dropped"`
-	ParkedMax int      `yaml:"parked_max,omitempty" jsonschema:"minimum=1,maximum=10000000,default=10000,description=with order strict: from so many waiting events of a key on its lane stands still"` // default 10000
+	ParkedMax int      `yaml:"parked_max,omitempty" jsonschema:"minimum=1,maximum=10000000,default=10000,description=with order strict: from so many waiting events of a key on its lane stands still"`                                  // default 10000
+	Start     string   `yaml:"start,omitempty" jsonschema:"enum=earliest,enum=now,description=where a sink begins in a stream that it has not read yet; earliest: at the oldest event that is kept; a reload that adds a sink needs it"` // "", "earliest" or "now"
 	Retry     Retry    `yaml:"retry,omitempty" jsonschema:"description=what is tried again after an error of unknown kind"`
 	With      any      `yaml:"with,omitempty" jsonschema:"description=options of the node's type"` // *Config of the node's type; for plugins map[string]any
 

@@ -35,10 +35,11 @@ const (
 
 // Type describes the chart sink to the pipeline reader.
 var Type = spec.NodeType{
-	Kind:  spec.Sink,
-	Name:  "chart",
-	Doc:   "Draws records as moving charts on the live page and serves them at /api/v1/live.",
-	Reads: spec.Record,
+	Kind:    spec.Sink,
+	Name:    "chart",
+	Follows: true,
+	Doc:     "Draws records as moving charts on the live page and serves them at /api/v1/live.",
+	Reads:   spec.Record,
 
 	Expressions: []string{"chart", "series", "value", "time", "unit"},
 	NewConfig: func() any {
