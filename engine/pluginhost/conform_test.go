@@ -149,8 +149,8 @@ func TestStateIsTheSameBothWays(t *testing.T) {
 }
 
 // onState processes a unit and keeps what it puts only if it passes, as an engine does.
-func onState(t *testing.T, tr node.Transform, s *table, events []*event.Event) ([]node.Result, error) {
-	trial := &table{values: maps.Clone(s.values)}
+func onState(t *testing.T, tr node.Transform, s *stateTable, events []*event.Event) ([]node.Result, error) {
+	trial := &stateTable{values: maps.Clone(s.values)}
 	results, err := tr.Process(within(t), &node.Batch{Events: events, State: trial})
 	if err == nil {
 		s.values = trial.values
