@@ -142,3 +142,46 @@ func (s *Stage) only(keep func(string) bool, edges func([]Edge) []Edge) Stage {
 	}
 	return out
 }
+
+// OnlyStage returns the plan of one stage alone, without sources.
+func (p *Plan) OnlyStage(id string) *Plan {
+	stages := slices.DeleteFunc(slices.Clone(p.Stages), func(s Stage) bool { return s.ID != id })
+	return &Plan{Pipeline: p.Pipeline, Lanes: p.Lanes, Streams: p.Streams, Stages: stages}
+}
+
+// OnlySink returns the plan of one sink alone.
+func (p *Plan) OnlySink(id string) *Plan {
+	sinks := slices.DeleteFunc(slices.Clone(p.Sinks), func(s SinkRun) bool { return s.ID != id })
+	return &Plan{Pipeline: p.Pipeline, Lanes: p.Lanes, Streams: p.Streams, Sinks: sinks}
+}
+
+// Parts lists the ids of the parts of one kind, stages in topological order, others
+// in the file's.
+func (p *Plan) Parts(kind PartKind) (ids []string) {
+	switch kind {
+	case SourcePart:
+		return slices.Clone(p.Ingests)
+	case StagePart:
+		for _, s := range p.Stages {
+			ids = append(ids, s.ID)
+		}
+	case SinkPart:
+		for _, s := range p.Sinks {
+			ids = append(ids, s.ID)
+		}
+	case ChartPart:
+		for _, c := range p.Charts {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
+// StreamNames lists the plan's streams.
+func (p *Plan) StreamNames() []string {
+	names := make([]string, len(p.Streams))
+	for i, s := range p.Streams {
+		names[i] = s.Name
+	}
+	return names
+}
