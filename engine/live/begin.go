@@ -17,12 +17,7 @@ func (v *viewer) begin(ctx context.Context, q query) error {
 	if q.resume != "" {
 		err := v.resume(ctx, q.resume)
 		if reason, ok := errors.AsType[*resetError](err); ok {
-			v.hub.count.resets.Add(1)
-			reset := map[string]string{"reason": reason.Error()}
-			if err := v.write(appendEvent(nil, "reset", "", marshal(reset))); err != nil {
-				return err
-			}
-			return v.history()
+			return v.reset(reason.Error())
 		}
 		return err
 	}
@@ -34,6 +29,15 @@ func (v *viewer) begin(ctx context.Context, q query) error {
 	default:
 		return v.history()
 	}
+}
+
+// reset tells that what comes does not go on from what the viewer has, and begins anew.
+func (v *viewer) reset(reason string) error {
+	v.hub.count.resets.Add(1)
+	if err := v.write(appendEvent(nil, "reset", "", marshal(map[string]string{"reason": reason}))); err != nil {
+		return err
+	}
+	return v.history()
 }
 
 // resetError is a cursor from which nothing can be resumed.

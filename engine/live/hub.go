@@ -33,6 +33,8 @@ type Hub struct {
 	end     context.CancelFunc
 	running atomic.Bool
 	pumps   sync.WaitGroup
+	next    atomic.Pointer[Hub] // that draws in the place of this one
+	handed  chan struct{}       // closed when next is there
 
 	mu      sync.Mutex
 	groups  []*group             // guarded by mu; append-only
@@ -87,7 +89,7 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h := &Hub{
 		cfg: cfg, log: cfg.Logger, streams: cfg.streams(),
-		ready:  make(chan struct{}),
+		ready: make(chan struct{}), handed: make(chan struct{}),
 		byName: map[groupName]*group{}, byLine: map[lineName]*series{}, classes: map[classKey]*class{},
 		changed: make(chan struct{}), arrival: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
@@ -120,6 +122,17 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { h.flushLoop(ctx); return nil })
 	return group.Wait()
+}
+
+// Ready is closed once every lane has its place and viewers are served.
+func (h *Hub) Ready() <-chan struct{} { return h.ready }
+
+// Replace lets the viewers of h go on with next, which must be ready, on the
+// connections that they have: they are told a reset and get next's history. It is
+// called once; h may then be ended. It does not wait for the viewers.
+func (h *Hub) Replace(next *Hub) {
+	h.next.Store(next)
+	close(h.handed)
 }
 
 // close lets every viewer and pump end; none begins after it.

@@ -18,6 +18,7 @@ type query struct {
 	resume string        // id to go on from
 	back   time.Duration // with history: how far back; 0 is the chart's window
 	begin  begin
+	handed bool // it comes from a hub that this one has taken the place of
 }
 
 // begin says where a viewer begins that does not resume.

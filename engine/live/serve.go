@@ -66,23 +66,30 @@ func (h *Hub) awaitReady(ctx context.Context) bool {
 
 func (h *Hub) serveStream(w http.ResponseWriter, r *http.Request, q query) {
 	c := h.join(q.class)
+	if next := h.next.Load(); c == nil && next != nil {
+		next.serveStream(w, r, q) // which came in between
+		return
+	}
 	if c == nil {
 		unavailable(w, "too many viewers, or the engine is stopping")
 		return
 	}
-	defer h.leave(c)
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream; charset=utf-8")
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Accel-Buffering", "no")
 	if r.Method == http.MethodHead {
+		h.leave(c)
 		return
 	}
 	v := &viewer{hub: h, class: c, w: w, control: http.NewResponseController(w)}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(h.life, cancel)()
-	err := v.run(ctx, q)
+	err := v.serve(r.Context(), q)
+	for errors.Is(err, errHanded) {
+		if v.hub = v.hub.next.Load(); !v.joins(q) {
+			return
+		}
+		err = v.serve(r.Context(), query{class: q.class, handed: true})
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		h.count.cutOff.Add(1)
 		h.log.Info("viewer cut off: it took nothing", "for", h.cfg.WriteTimeout, "viewer", r.RemoteAddr)
@@ -101,15 +108,30 @@ type viewer struct {
 	pending int    // bytes written and not flushed
 }
 
+// errHanded ends a viewer's time at a hub that another one has taken the place of.
+var errHanded = errors.New("another hub draws the charts")
+
+// joins lets the viewer go on at its hub, with a class there.
+func (v *viewer) joins(q query) bool {
+	v.class = v.hub.join(q.class)
+	return v.class != nil
+}
+
+// serve shows the viewer what its hub draws, and takes it out of its class.
+func (v *viewer) serve(ctx context.Context, q query) error {
+	defer v.hub.leave(v.class)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(v.hub.life, cancel)()
+	return v.run(ctx, q)
+}
+
 // run writes until ctx or the hub ends, or the viewer takes nothing any more.
 func (v *viewer) run(ctx context.Context, q query) error {
 	ping := time.NewTicker(v.hub.cfg.Ping)
 	defer ping.Stop()
-	if err := v.writeAll(v.hub.hello()); err != nil {
-		return err
-	}
-	if err := v.begin(ctx, q); err != nil {
-		return err
+	if err := v.greet(ctx, q); err != nil {
+		return v.end(ctx, err)
 	}
 	for {
 		more, err := v.advance()
@@ -117,8 +139,10 @@ func (v *viewer) run(ctx context.Context, q query) error {
 			return err
 		}
 		select {
+		case <-v.hub.handed:
+			return errHanded
 		case <-ctx.Done():
-			return v.bye("shutdown")
+			return v.end(ctx, nil)
 		case <-ping.C:
 			if err := v.writeAll(v.hub.ping()); err != nil {
 				return err
@@ -126,6 +150,29 @@ func (v *viewer) run(ctx context.Context, q query) error {
 		case <-more:
 		}
 	}
+}
+
+// greet begins a connection, or goes on with one that another hub has begun.
+func (v *viewer) greet(ctx context.Context, q query) error {
+	if q.handed {
+		return v.reset("the charts have changed")
+	}
+	if err := v.writeAll(v.hub.hello()); err != nil {
+		return err
+	}
+	return v.begin(ctx, q)
+}
+
+// end says bye, unless there is another hub to go on with or err is not for want of
+// time.
+func (v *viewer) end(ctx context.Context, err error) error {
+	switch {
+	case v.hub.next.Load() != nil && (err == nil || ctx.Err() != nil):
+		return errHanded
+	case err != nil:
+		return err
+	}
+	return v.bye("shutdown")
 }
 
 // advance writes everything that is there and returns what to wait for.

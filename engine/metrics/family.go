@@ -3,6 +3,7 @@ package metrics
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,8 +48,25 @@ func (f *family[M]) with(values ...string) M {
 	if m, ok := f.members.Load(key); ok {
 		return m.(M)
 	}
-	m, _ := f.members.LoadOrStore(key, f.create(f.set, "millrace_"+f.name+labelled(f.labels, values)))
+	m, _ := f.members.LoadOrStore(key, f.create(f.set, f.full(values)))
 	return m.(M)
+}
+
+// full is the name of the member with these values, as it is scraped.
+func (f *family[M]) full(values []string) string {
+	return "millrace_" + f.name + labelled(f.labels, values)
+}
+
+// forget drops the members that have the value of label.
+func (f *family[M]) forget(label, value string) {
+	at := slices.Index(f.labels, label)
+	f.members.Range(func(key, _ any) bool {
+		if values := strings.Split(key.(string), "\x00"); at >= 0 && values[at] == value {
+			f.members.Delete(key)
+			f.set.UnregisterMetric(f.full(values))
+		}
+		return true
+	})
 }
 
 func (f *family[M]) writeTo(w io.Writer) {

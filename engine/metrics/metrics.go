@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -24,6 +25,7 @@ import (
 type Recorder struct {
 	ingested, ingestedBytes, frames, repeated, unidentified *family[*vm.Counter]
 	in, out, rejected, units, deadLetters, retries          *family[*vm.Counter]
+	reloads                                                 *family[*vm.Counter]
 	appendSeconds, unitSeconds, endToEndSeconds             *family[*vm.PrometheusHistogram]
 	log                                                     atomic.Pointer[func() LogStats]
 
@@ -53,6 +55,8 @@ func New() *Recorder {
 		deadLetters:   counters("dead_letters_total", "Events given up after an error.", "class", "node"),
 		retries:       counters("retries_total", "Runs that are tried again.", "class", "node"),
 
+		reloads: counters("reloads_total", "Times that the pipeline's file was applied again, or was to be.", "outcome"),
+
 		appendSeconds:   histograms("append_seconds", "Time to store one frame in the journal.", "source"),
 		unitSeconds:     histograms("unit_seconds", "Time a node takes for one unit; for a sink, its transaction.", "node"),
 		endToEndSeconds: histograms("stored_seconds", "Time from a unit's first event leaving the source until the sink stored it.", "node"),
@@ -74,7 +78,7 @@ func (r *Recorder) writeTo(w io.Writer) {
 	for _, f := range []interface{ writeTo(io.Writer) }{
 		r.ingested, r.ingestedBytes, r.frames, r.repeated, r.unidentified,
 		r.in, r.out, r.rejected, r.units, r.deadLetters, r.retries,
-		r.appendSeconds, r.unitSeconds, r.endToEndSeconds,
+		r.reloads, r.appendSeconds, r.unitSeconds, r.endToEndSeconds,
 	} {
 		f.writeTo(w)
 	}
@@ -143,6 +147,31 @@ func (r *Recorder) Held(stage, stream string, number int, reason error) {
 		return
 	}
 	r.holds[key] = reason.Error()
+}
+
+// Reloaded counts one reload of the pipeline's file by its outcome.
+func (r *Recorder) Reloaded(outcome string) { r.reloads.with(outcome).Inc() }
+
+// Unhold forgets every reason of a stage, whose lanes must not be at work.
+func (r *Recorder) Unhold(stage string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.holds, func(l lane, _ string) bool { return l.stage == stage })
+}
+
+// Forget drops the metrics of a node that the pipeline has no more. The node must not
+// be at work.
+func (r *Recorder) Forget(id string) {
+	for _, f := range []*family[*vm.Counter]{r.ingested, r.ingestedBytes, r.frames, r.repeated, r.unidentified} {
+		f.forget("source", id)
+	}
+	for _, f := range []*family[*vm.Counter]{r.in, r.out, r.rejected, r.units, r.deadLetters, r.retries} {
+		f.forget("node", id)
+	}
+	r.appendSeconds.forget("source", id)
+	r.unitSeconds.forget("node", id)
+	r.endToEndSeconds.forget("node", id)
+	r.Unhold(id)
 }
 
 // Hold is one lane that stands still.

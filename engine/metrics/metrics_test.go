@@ -93,3 +93,35 @@ func TestHoldsAreSortedAndEnd(t *testing.T) {
 		t.Fatalf("Holds after one ended = %+v", got)
 	}
 }
+
+// TestForgottenNodesAreNotScraped: what a removed node has counted goes, and a new
+// one of its name begins at nothing; others stay.
+func TestForgottenNodesAreNotScraped(t *testing.T) {
+	r := New()
+	r.Ingested("plant1", 3, 100, time.Millisecond)
+	r.Processed("celsius", 3, 2, 1, time.Millisecond)
+	r.Processed("rows", 2, 2, 0, time.Millisecond)
+	r.Retried("celsius", node.Away, errors.New("away"))
+	r.Held("celsius", "journal", 2, errors.New("away"))
+	r.Held("rows", "celsius", 2, errors.New("away"))
+	r.Forget("celsius")
+	r.Forget("plant1")
+	r.Forget("nobody")
+	rec := httptest.NewRecorder()
+	r.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	for _, gone := range []string{`"celsius"`, `"plant1"`} {
+		if strings.Contains(rec.Body.String(), gone) {
+			t.Errorf("%s is still scraped", gone)
+		}
+	}
+	if !strings.Contains(rec.Body.String(), `millrace_node_units_total{node="rows"} 1`) {
+		t.Error("another node's metrics are gone")
+	}
+	if holds := r.Holds(); len(holds) != 1 || holds[0].Stage != "rows" {
+		t.Errorf("holds %v; want those of rows", holds)
+	}
+	r.Processed("celsius", 1, 1, 0, time.Millisecond)
+	if got := r.Totals()["celsius"]; got.In != 1 {
+		t.Errorf("a new node of the name has taken in %d; want 1", got.In)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/engine/event"
@@ -46,7 +47,7 @@ const MaxTaps = 8
 // Config is what taps need.
 type Config struct {
 	Log          Log
-	Plan         *plan.Plan    // whose nodes may be tapped
+	Plan         *plan.Plan    // whose nodes may be tapped at first, see [Taps.Use]
 	WriteTimeout time.Duration // a client that takes nothing for so long is cut off; default 10 s
 	Logger       *slog.Logger  // default: discards
 }
@@ -54,6 +55,7 @@ type Config struct {
 // Taps serves GET /api/v1/tap/{node}. It may be used from any goroutine.
 type Taps struct {
 	cfg  Config
+	plan atomic.Pointer[plan.Plan]
 	free chan struct{} // capacity MaxTaps: one token for each tap that is open
 }
 
@@ -67,15 +69,20 @@ func New(cfg Config) *Taps {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Taps{cfg: cfg, free: make(chan struct{}, MaxTaps)}
+	t := &Taps{cfg: cfg, free: make(chan struct{}, MaxTaps)}
+	t.Use(cfg.Plan)
+	return t
 }
+
+// Use says whose nodes may be tapped from now on. Taps that are open stay.
+func (t *Taps) Use(p *plan.Plan) { t.plan.Store(p) }
 
 // ServeHTTP answers with JSON lines, each an [Event] or, seldom, a [Notice]; a last
 // line with only an "error" says why the tap ended before its time. It returns when
 // all that was asked for is written, the client is gone or takes nothing, or the
 // request's context ends. The place {node} of its pattern names the node.
 func (t *Taps) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	view, err := ViewOf(t.cfg.Plan, r.PathValue("node"))
+	view, err := ViewOf(t.plan.Load(), r.PathValue("node"))
 	if err != nil {
 		refuse(w, http.StatusNotFound, err)
 		return
