@@ -11,10 +11,12 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/engine/reload"
 	"github.com/millrace/millrace/engine/runtime"
 	"github.com/millrace/millrace/engine/spec"
 )
@@ -23,6 +25,7 @@ func init() { commands = append(commands, newRunCmd) }
 
 type runFlags struct {
 	listen, id, logLevel, generation, cpuProfile string
+	watch                                        bool
 }
 
 // newRunCmd returns `engine run`.
@@ -34,8 +37,13 @@ func newRunCmd() *cobra.Command {
 		Long: `Run reads a pipeline file, opens its servers (or their embedded stand-ins), and
 moves events until it is stopped. The first SIGTERM or Ctrl-C drains: what has
 been taken is finished and committed. A second one stops at once; nothing
-acknowledged is lost then either.`,
+acknowledged is lost then either.
+
+SIGHUP, engine reload, or with --watch a change of FILE, applies the file as it is
+then: what is the same runs on, the rest is begun anew, added or removed, with
+nothing lost or doubled. A file that is wrong, or cannot be applied, changes nothing.`,
 		Example: `  engine run pipelines/charts.yaml
+  engine run --watch pipelines/charts.yaml
   AMQP_URLS=amqp://plant:secret@linux1:5672/ REDIS_URL=redis://localhost:6379/0 \
   DB_DSN='millrace:secret@tcp(localhost:3306)/plant' engine run pipelines/charts.yaml`,
 		Args:              usage(cobra.ExactArgs(1)),
@@ -53,6 +61,7 @@ acknowledged is lost then either.`,
 			panic(err) // both are defined just above
 		}
 	}
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "apply FILE again whenever it changes")
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "least `level` that is logged: debug, info, warn, error")
 	return cmd
 }
@@ -65,6 +74,7 @@ func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) er
 	if err := checkListen(f.listen); err != nil {
 		return err
 	}
+	text, _ := os.ReadFile(file) // what is watched for changes; loadPlan tells what is wrong with it
 	p, pl, err := loadPlan(file, out)
 	if err != nil {
 		return err
@@ -72,6 +82,7 @@ func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) er
 	e, err := runtime.New(runtime.Config{
 		Pipeline: p, Plan: pl, EngineID: f.id, Listen: f.listen, Version: version(), Logger: logger, Generation: f.generation,
 		OnListening: func(addr string) { banner(out, p, addr) },
+		OnReload:    func(r *reload.Result) { _ = r.Write(out) }, // it is logged besides
 	})
 	if err != nil {
 		return err
@@ -89,7 +100,39 @@ func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) er
 		stop() // from here on a second signal ends the process at once
 		logger.Info("draining; a second signal stops at once")
 	}()
+	var reloads sync.WaitGroup
+	defer reloads.Wait()
+	ended, end := context.WithCancel(ctx)
+	defer end()
+	reloads.Go(func() { reloadOnSignal(ended, e, logger) })
+	if f.watch {
+		reloads.Go(func() {
+			reload.Watch(ended, file, text, reload.WatchEvery, func() { reloadNow(ended, e, reload.ByWatch, logger) })
+		})
+	}
 	return e.Run(ctx)
+}
+
+// reloadOnSignal reloads at every SIGHUP until ctx ends. One that comes while another
+// is under way is for what the file says then.
+func reloadOnSignal(ctx context.Context, e *runtime.Engine, logger *slog.Logger) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-hangups:
+			reloadNow(ctx, e, reload.BySignal, logger)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func reloadNow(ctx context.Context, e *runtime.Engine, trigger string, logger *slog.Logger) {
+	if _, err := e.Reload(ctx, trigger, false); err != nil && ctx.Err() == nil {
+		logger.Error("cannot reload", "error", err)
+	}
 }
 
 // memoryTarget is the size of the heap at which the collector works harder. It is

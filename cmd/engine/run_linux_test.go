@@ -50,17 +50,45 @@ func TestRedisAwayIsToldAndCanBeStopped(t *testing.T) {
 // to the end.
 func listening(t *testing.T, out io.Reader) (addr string, rest func() string) {
 	t.Helper()
-	lines := bufio.NewReader(out)
-	page := regexp.MustCompile(`page +http://(\S+)/`)
+	addr, lines := followed(t, out)
+	after := make(chan string, 1)
+	go func() {
+		var text strings.Builder
+		for line := range lines {
+			text.WriteString(line)
+		}
+		after <- text.String()
+	}()
+	return addr, func() string { return <-after }
+}
+
+// bannerAddr finds the address in the banner.
+var bannerAddr = regexp.MustCompile(`page +http://(\S+)/`)
+
+// followed reads the banner's address and then hands on line after line.
+func followed(t *testing.T, out io.Reader) (addr string, lines <-chan string) {
+	t.Helper()
+	r := bufio.NewReader(out)
 	for {
-		line, err := lines.ReadString('\n')
+		line, err := r.ReadString('\n')
 		if err != nil {
 			t.Fatalf("no banner: %v", err)
 		}
-		if m := page.FindStringSubmatch(line); m != nil {
-			after := make(chan string, 1)
-			go func() { text, _ := io.ReadAll(lines); after <- string(text) }()
-			return m[1], func() string { return <-after }
+		if m := bannerAddr.FindStringSubmatch(line); m != nil {
+			addr = m[1]
+			break
 		}
 	}
+	all := make(chan string, 1024)
+	go func() {
+		defer close(all)
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			all <- line
+		}
+	}()
+	return addr, all
 }

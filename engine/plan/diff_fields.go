@@ -66,9 +66,7 @@ func (c *comparison) differences(was, is *spec.Node) []string {
 	note(string(b.Kind()), a.TypeName(), b.TypeName())
 	note("inputs", bracketed(a.Inputs), bracketed(b.Inputs))
 	note("key", a.Key, b.Key)
-	for _, name := range withThatDiffers(a.With, b.With) {
-		list = append(list, name)
-	}
+	list = append(list, withThatDiffers(a.With, b.With)...)
 	for _, n := range []*spec.Node{&a, &b} { // told above, or of no account
 		n.Source, n.Transform, n.Plugin, n.Sink, n.Inputs, n.Key, n.With = "", "", "", "", nil, "", nil
 		n.Type, n.Line, n.Column, n.Start = nil, 0, 0, ""

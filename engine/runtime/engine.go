@@ -12,17 +12,19 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/millrace/millrace/engine/lifecycle"
+	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/pluginhost"
+	"github.com/millrace/millrace/engine/reload"
 	"github.com/millrace/millrace/engine/spec"
 	"github.com/millrace/millrace/engine/stream"
+	"github.com/millrace/millrace/engine/tap"
 )
 
 // Live is the generation of a pipeline's live run; its name is part of every
@@ -42,6 +44,10 @@ type Config struct {
 	// streams and positions of its own, and takes nothing in.
 	Generation string
 
+	// OnReload, if set, hears of every reload that was not asked for over HTTP. It must
+	// not block for long.
+	OnReload func(*reload.Result)
+
 	// OnListening is called once, with the address that the HTTP server listens on.
 	OnListening func(addr string)
 }
@@ -55,12 +61,17 @@ type Engine struct {
 	dlq      later // the dead letters
 	taps     later // of what nodes hand on
 	plugins  later // versions of plugins
+	tapped   *tap.Taps
+	reloaded later // the reloads' API
 	host     *pluginhost.Host
 	recorder *metrics.Recorder
 	embedded *embeddedServers
-	main     *generation
-	sources  []*sourceRun
+	defined  atomic.Pointer[definition] // what runs now
+	crew     crew
+	drawn    atomic.Pointer[drawing]  // what draws the charts now
+	draw     func(*live.Hub) *drawing // runs a hub as long as the engine serves
 	redrive  *redriver
+	reloads  *reloader
 	replays  *replays
 	replayed later // the replays' API
 	phase    phase
@@ -83,7 +94,8 @@ func New(c Config) (*Engine, error) {
 		c.Plan.Charts = nil
 	}
 	e := &Engine{Config: c, recorder: metrics.New(), fatal: make(chan error, 1)}
-	e.main = &generation{Engine: e, name: c.Generation, spec: c.Pipeline, plan: c.Plan, say: e.phase.set}
+	e.defined.Store(&definition{c.Pipeline, c.Plan})
+	e.reloads = newReloader(e)
 	e.replays = &replays{engine: e, runs: map[string]*replayRun{}}
 	return e, nil
 }
@@ -154,68 +166,23 @@ func (e *Engine) fail(err error) {
 	}
 }
 
+// pipeline is the file that runs now, and plan what it is run by.
+func (e *Engine) pipeline() *spec.Pipeline { return e.defined.Load().file }
+func (e *Engine) plan() *plan.Plan         { return e.defined.Load().plan }
+
 // runAll runs everything until ctx ends, and ends it upstream first.
 func (e *Engine) runAll(ctx context.Context) {
-	afterSources, endAll := context.WithCancel(context.WithoutCancel(ctx))
-	var sources, generation sync.WaitGroup
-	generation.Go(func() { e.main.run(afterSources) })
-	for _, s := range e.sources {
-		sources.Go(func() { e.keep(ctx, "source:"+s.node.ID, s.run) })
-	}
+	var replays, reloads sync.WaitGroup
 	if e.Generation == Live {
-		sources.Go(func() { e.keep(ctx, replaysLease, e.replays.run) })
+		replays.Go(func() { e.keep(ctx, replaysLease, e.replays.run) })
+		reloads.Go(func() { e.reloads.run(ctx) })
+	} else {
+		close(e.reloads.ended)
 	}
-	<-ctx.Done()
-	sources.Wait()
-	e.redrive.close()
-	endAll()
-	generation.Wait()
-}
-
-// Pauses before a part that ended with an error is started again.
-const restartPause = 2 * time.Second
-
-// keep runs one part under its lease until ctx ends. A part whose lease is lost,
-// or which fails, is started again once the lease is held anew.
-func (e *Engine) keep(ctx context.Context, name string, run func(ctx context.Context, lease *stream.Lease) error) {
-	for ctx.Err() == nil {
-		e.recorder.Held(name, "", -1, errors.New("waiting for the lease, which another engine holds"))
-		lease, err := e.log.Acquire(ctx, name)
-		if err != nil {
-			if ctx.Err() == nil {
-				e.recorder.Held(name, "", -1, err)
-				e.Logger.Error("cannot acquire lease", "lease", name, "error", err)
-				lifecycle.Sleep(ctx, restartPause)
-			}
-			continue
-		}
-		e.recorder.Held(name, "", -1, nil)
-		if err := e.runUnder(ctx, lease, run); err != nil && ctx.Err() == nil {
-			e.recorder.Held(name, "", -1, err)
-			e.Logger.Error("part ended, starting it again", "part", name, "class", node.ClassOf(err).String(), "error", err)
-			lifecycle.Sleep(ctx, restartPause)
-		}
-	}
-}
-
-// runUnder runs one part until it ends, ctx ends or the lease is lost.
-func (e *Engine) runUnder(ctx context.Context, lease *stream.Lease, run func(context.Context, *stream.Lease) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-lease.Lost():
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	err := run(ctx, lease)
-	release, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer done()
-	if rerr := lease.Release(release); rerr != nil {
-		e.Logger.Debug("lease not released, it will expire", "error", rerr)
-	}
-	return err
+	e.crew.run(ctx, reloads.Wait, func() {
+		replays.Wait()
+		e.redrive.close()
+	})
 }
 
 func (e *Engine) close() error { return closeAll(e.closers) }

@@ -23,8 +23,10 @@ type generation struct {
 	name    string
 	spec    *spec.Pipeline // the file that the plan was made of
 	plan    *plan.Plan
-	replay  *replayRun // nil if it is none
-	stretch *stretch   // of a replay; nil: everything, from the journal's start
+	replay  *replayRun                  // nil if it is none
+	stretch *stretch                    // of a replay; nil: everything, from the journal's start
+	placed  bool                        // whoever opens it gives its readers their places
+	until   map[string][]event.Position // streams that are read up to there only, by lane
 	stages  []*stageRun
 	sinks   []*sinkRun
 	closers []func() error
@@ -39,6 +41,16 @@ type stretch struct {
 
 // register gives a stage or sink its place in one of its streams.
 func (g *generation) register(ctx context.Context, id, name string, external bool) error {
+	if g.placed {
+		return nil
+	}
+	if n := g.spec.Node(id); n != nil && n.Start == spec.Now && g.name == Live {
+		heads, err := g.log.Heads(ctx, name)
+		if err != nil {
+			return err
+		}
+		return g.log.RegisterReaderAfter(ctx, g.reader(id), name, external, heads)
+	}
 	if g.stretch != nil && name == stream.Journal {
 		return g.log.RegisterReaderAfter(ctx, g.reader(id), name, external, g.stretch.after)
 	}

@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"github.com/millrace/millrace/engine/httpapi"
-	"github.com/millrace/millrace/engine/node"
 )
 
 // phase says what the engine is doing before it runs; "" when it runs.
@@ -35,23 +34,8 @@ func (e *Engine) reasons() []httpapi.Reason {
 	for _, h := range e.recorder.Holds() {
 		list = append(list, httpapi.Reason{Component: h.Stage, Reason: h.Reason})
 	}
-	add := func(id string, s node.Status) {
-		if !s.Ready {
-			list = append(list, httpapi.Reason{Component: id, Reason: s.Reason})
-		}
-	}
-	for _, s := range e.sources {
-		add(s.node.ID, s.source.Status())
-	}
-	for _, s := range e.main.sinks {
-		add(s.plan.ID, s.sink.Status())
-	}
-	for _, s := range e.main.stages {
-		for _, n := range s.nodes {
-			if p, ok := n.Transform.(interface{ Status() node.Status }); ok {
-				add(n.ID, p.Status())
-			}
-		}
+	for _, p := range e.crew.all() {
+		list = append(list, p.reasons()...)
 	}
 	return list
 }

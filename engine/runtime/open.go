@@ -10,7 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/engine/metrics"
+	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/pluginhost"
+	"github.com/millrace/millrace/engine/reload"
 	"github.com/millrace/millrace/engine/replay"
 	"github.com/millrace/millrace/engine/spec"
 	"github.com/millrace/millrace/engine/stream"
@@ -29,8 +31,8 @@ func (e *Engine) open(ctx, background context.Context, services *errgroup.Group)
 		{"waiting for the log", e.openLog},
 		{"opening the live charts", func(context.Context) error { return e.openLive(background, services) }},
 		{"starting plugins", e.openMain},
-		{"waiting for the sinks", e.main.openSinks},
-		{"opening sources", e.openSources},
+		{"waiting for the sinks", func(ctx context.Context) error { return e.openParts(ctx, plan.SinkPart) }},
+		{"opening sources", func(ctx context.Context) error { return e.openParts(ctx, plan.SourcePart) }},
 		{"opening the dead letters", e.openRedrive},
 	}
 	for _, s := range steps {
@@ -47,7 +49,7 @@ func (e *Engine) open(ctx, background context.Context, services *errgroup.Group)
 	return nil
 }
 
-// openMain opens the stages of the engine's own generation.
+// openMain opens the stages of the engine's own generation, and what they need.
 func (e *Engine) openMain(ctx context.Context) error {
 	attach, err := pluginhost.ParseAttach(os.Getenv(pluginhost.AttachEnv))
 	if err != nil {
@@ -57,8 +59,21 @@ func (e *Engine) openMain(ctx context.Context) error {
 		Dir: e.Pipeline.Plugins.Dir, Trial: e.Pipeline.Plugins.Trial, Attach: attach, Logger: e.Logger.With("part", "plugins"),
 	})
 	e.plugins.set(routed(pluginhost.Routes(e.host)))
-	e.closers = append(e.closers, e.main.close, e.host.Close)
-	return e.main.openStages(ctx)
+	e.closers = append(e.closers, e.crew.close, e.host.Close)
+	return e.openParts(ctx, plan.StagePart)
+}
+
+// openParts opens all parts of one kind.
+func (e *Engine) openParts(ctx context.Context, kind plan.PartKind) error {
+	d := *e.defined.Load()
+	for _, id := range d.plan.Parts(kind) {
+		p, err := e.openPart(ctx, d, kind, id, opening{say: e.phase.set})
+		if err != nil {
+			return err
+		}
+		e.crew.add(p)
+	}
+	return nil
 }
 
 // LogConfig describes the log of p as p's file does. Its URL is only one to connect
@@ -83,11 +98,8 @@ func (e *Engine) openLog(ctx context.Context) error {
 	e.closers = append(e.closers, log.Close)
 	e.recorder.WatchLog(e.logStats)
 	e.replayed.set(routed(replay.Routes(e.replays)))
-	names := make([]string, 0, len(e.Plan.Streams))
-	for _, s := range e.Plan.Streams {
-		names = append(names, s.Name)
-	}
-	return log.EnsureStreams(ctx, names)
+	e.reloaded.set(routed(reload.Routes(e.reloads)))
+	return log.EnsureStreams(ctx, e.Plan.StreamNames())
 }
 
 func (e *Engine) logStats() metrics.LogStats {

@@ -76,6 +76,9 @@ func (g *generation) readers(ctx context.Context, lease *stream.Lease, id string
 // subscriber reads one lane; a replay reads its stretch of the journal through its
 // gate.
 func (g *generation) subscriber(cfg stream.SubscriberConfig) (message.Subscriber, error) {
+	if until := g.until[cfg.Stream]; until != nil {
+		cfg.Until = until[cfg.Lane]
+	}
 	if g.stretch == nil || cfg.Stream != stream.Journal {
 		return stream.NewLaneSubscriber(cfg)
 	}

@@ -20,7 +20,8 @@ import (
 // events wait for it, a generation of its own (see [plan.Plan.Redrive]).
 type redriver struct {
 	engine *Engine
-	ctx    context.Context // ends with the engine's sources
+	ctx    context.Context    // ends with the engine's sources; changed only while nothing works
+	cancel context.CancelFunc // ends ctx
 
 	mu     sync.Mutex
 	closed bool            // guarded by mu: nothing starts any more
@@ -30,19 +31,30 @@ type redriver struct {
 
 // openRedrive goes on with what waited when the engine ended last.
 func (e *Engine) openRedrive(ctx context.Context) error {
-	e.redrive = &redriver{engine: e, ctx: ctx, nodes: map[string]bool{}}
+	e.redrive = &redriver{engine: e, closed: true}
 	e.dlq.set(routed(dlq.Routes(e.log, e.redrive)))
+	return e.redrive.open(ctx)
+}
+
+// open begins, or goes on after [redriver.close], with what waits. ctx bounds all
+// work.
+func (r *redriver) open(ctx context.Context) error {
+	e := r.engine
+	r.mu.Lock()
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.nodes, r.closed = map[string]bool{}, false
+	r.mu.Unlock()
 	if e.Generation != Live {
 		return nil
 	}
-	e.redrive.Follow()
-	waiting, err := e.redrive.waiting(ctx)
+	r.Follow()
+	waiting, err := r.waiting(ctx)
 	for id, events := range waiting {
-		if e.Pipeline.Node(id) == nil {
+		if e.pipeline().Node(id) == nil {
 			e.Logger.Warn("dead letters wait to be driven again by a node that the pipeline has no more", "node", id, "events", events)
 			continue
 		}
-		e.redrive.Drive(id)
+		r.Drive(id)
 	}
 	return err
 }
@@ -77,14 +89,14 @@ func (r *redriver) Prepare(ctx context.Context, id string) error {
 
 // Knows implements [dlq.Driver].
 func (r *redriver) Knows(id string) bool {
-	_, ok := r.engine.Plan.Redrive(id)
+	_, ok := r.engine.plan().Redrive(id)
 	return ok
 }
 
 // Entries implements [dlq.Driver]: the nodes that read source and lead to id, or
 // are id.
 func (r *redriver) Entries(source, id string) []string {
-	graph := r.engine.Pipeline.Graph()
+	graph := r.engine.pipeline().Graph()
 	if !graph.Has(source) || !graph.Has(id) {
 		return nil
 	}
@@ -109,8 +121,9 @@ func (r *redriver) Drive(id string) {
 
 // Follow implements [dlq.Driver].
 func (r *redriver) Follow() {
-	for i := range r.engine.Pipeline.Nodes {
-		if n := &r.engine.Pipeline.Nodes[i]; n.Order == spec.Strict {
+	nodes := r.engine.pipeline().Nodes
+	for i := range nodes {
+		if n := &nodes[i]; n.Order == spec.Strict {
 			r.Drive(n.ID)
 		}
 	}
@@ -149,7 +162,7 @@ func (r *redriver) run(id string) {
 // once drives what waits for the node. It reports done if there was nothing: no
 // event, and no letter of a node with strict order that waits for nothing any more.
 func (r *redriver) once(id string) (done bool, err error) {
-	if n := r.engine.Pipeline.Node(id); n != nil && n.Order == spec.Strict {
+	if n := r.engine.pipeline().Node(id); n != nil && n.Order == spec.Strict {
 		if err := dlq.Follow(r.ctx, r.engine.log, r, id); err != nil {
 			return false, err
 		}
@@ -180,14 +193,14 @@ func (r *redriver) again(id string) bool {
 // generation runs the node's small plan until nothing waits for it.
 func (r *redriver) generation(id string) (err error) {
 	e := r.engine
-	small, ok := e.Plan.Redrive(id)
+	small, ok := e.plan().Redrive(id)
 	if !ok {
 		return fmt.Errorf("the pipeline has no transform or sink %q", id)
 	}
 	if err := r.Prepare(r.ctx, id); err != nil {
 		return err
 	}
-	g := &generation{Engine: e, name: plan.Redriven, spec: e.Pipeline, plan: small, say: func(what string) { r.held(id, errors.New(what)) }}
+	g := &generation{Engine: e, name: plan.Redriven, spec: e.pipeline(), plan: small, say: func(what string) { r.held(id, errors.New(what)) }}
 	defer func() { err = errors.Join(err, g.close()) }()
 	if err := errors.Join(g.openStages(r.ctx), g.openSinks(r.ctx)); err != nil {
 		return cause(r.ctx, err)
@@ -218,10 +231,11 @@ func (r *redriver) untilDriven(ctx context.Context, id string) error {
 	}
 }
 
-// close waits until nothing runs any more. The context must have ended.
+// close ends what is at work and waits until nothing runs any more.
 func (r *redriver) close() {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
+	r.cancel()
 	r.work.Wait()
 }

@@ -156,11 +156,7 @@ func (r *replayRun) pin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	names := make([]string, 0, len(g.plan.Streams))
-	for _, s := range g.plan.Streams {
-		names = append(names, s.Name)
-	}
-	if err := g.log.EnsureStreams(ctx, names); err != nil {
+	if err := g.log.EnsureStreams(ctx, g.plan.StreamNames()); err != nil {
 		return err
 	}
 	for _, in := range g.inputs() {

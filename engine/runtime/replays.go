@@ -109,26 +109,15 @@ func (r *replays) Start(ctx context.Context, req replay.Request) (*replay.Status
 // planOf makes the plan of a request: its file's, without what it leaves out. The
 // error lists all that is wrong with the file.
 func (e *Engine) planOf(req *replay.Request) (*spec.Pipeline, *plan.Plan, error) {
-	p, diags := spec.Parse(req.File, []byte(req.Text), catalog.Builtin(), os.LookupEnv)
-	var made *plan.Plan
-	if p != nil {
-		var more []spec.Diagnostic
-		made, more = plan.Make(p)
-		diags = append(diags, more...)
+	d, err := planned(spec.Parse(req.File, []byte(req.Text), catalog.Builtin(), os.LookupEnv))
+	if err != nil {
+		return nil, nil, err
 	}
-	if made == nil {
-		var lines []string
-		for _, d := range diags {
-			if d.Severity == spec.Error {
-				lines = append(lines, d.String())
-			}
-		}
-		return nil, nil, errors.New(strings.Join(lines, "\n"))
-	}
+	p := d.file
 	if err := e.fits(req, p); err != nil {
 		return nil, nil, err
 	}
-	kept := made.Only(keptNodes(req, p))
+	kept := d.plan.Only(keptNodes(req, p))
 	if len(kept.Sinks)+len(kept.Charts) == 0 {
 		return nil, nil, errors.New("no sink is left of the plan: see --node and --sink")
 	}
@@ -139,11 +128,11 @@ func (e *Engine) planOf(req *replay.Request) (*spec.Pipeline, *plan.Plan, error)
 func (e *Engine) fits(req *replay.Request, p *spec.Pipeline) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if p.Name != e.Pipeline.Name {
-		bad("%s is pipeline %q, the engine runs %q", req.File, p.Name, e.Pipeline.Name)
+	if p.Name != e.pipeline().Name {
+		bad("%s is pipeline %q, the engine runs %q", req.File, p.Name, e.pipeline().Name)
 	}
-	if p.Lanes != e.Pipeline.Lanes {
-		bad("%s says lanes: %d, the journal has %d", req.File, p.Lanes, e.Pipeline.Lanes)
+	if p.Lanes != e.pipeline().Lanes {
+		bad("%s says lanes: %d, the journal has %d", req.File, p.Lanes, e.pipeline().Lanes)
 	}
 	for _, id := range append([]string{req.Node}, req.Sinks...) {
 		if id != "" && p.Node(id) == nil {
@@ -159,15 +148,16 @@ func (e *Engine) fits(req *replay.Request, p *spec.Pipeline) error {
 // sameNodes refuses a live replay through other nodes than those that made the rows:
 // event ids follow from node ids, and every row would come a second time.
 func (e *Engine) sameNodes(req *replay.Request, p *spec.Pipeline) error {
-	theirs, ours := keptNodes(req, p), keptNodes(req, e.Pipeline)
+	running := e.pipeline()
+	theirs, ours := keptNodes(req, p), keptNodes(req, running)
 	var errs []error
 	for i := range p.Nodes {
-		if id := p.Nodes[i].ID; theirs(id) && (e.Pipeline.Node(id) == nil || !ours(id)) {
+		if id := p.Nodes[i].ID; theirs(id) && (running.Node(id) == nil || !ours(id)) {
 			errs = append(errs, fmt.Errorf("node %q does not stand there in the running pipeline: a live replay through it would store rows anew; use --sinks shadow", id))
 		}
 	}
-	for i := range e.Pipeline.Nodes {
-		if id := e.Pipeline.Nodes[i].ID; ours(id) && !theirs(id) {
+	for i := range running.Nodes {
+		if id := running.Nodes[i].ID; ours(id) && !theirs(id) {
 			errs = append(errs, fmt.Errorf("node %q of the running pipeline is missing: a live replay without it would store rows anew; use --sinks shadow", id))
 		}
 	}

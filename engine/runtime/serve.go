@@ -26,17 +26,29 @@ func (e *Engine) openLive(background context.Context, services *errgroup.Group) 
 	if err != nil {
 		return err
 	}
-	e.taps.set(tap.New(tap.Config{Log: e.log, Plan: e.Plan, Logger: e.Logger.With("part", "tap")}))
+	e.tapped = tap.New(tap.Config{Log: e.log, Plan: e.Plan, Logger: e.Logger.With("part", "tap")})
+	e.taps.set(e.tapped)
+	e.draw = func(hub *live.Hub) *drawing {
+		ctx, stop := context.WithCancel(background)
+		services.Go(func() error { return hub.Run(ctx) })
+		return &drawing{hub, stop}
+	}
+	e.drawn.Store(e.draw(hub))
 	e.live.set(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("replay") {
 			e.replays.serveLive(w, r)
 			return
 		}
-		hub.ServeHTTP(w, r)
+		e.drawn.Load().hub.ServeHTTP(w, r)
 	}))
-	e.charts.set(http.HandlerFunc(hub.ServeCharts))
-	services.Go(func() error { return hub.Run(background) })
+	e.charts.set(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.drawn.Load().hub.ServeCharts(w, r) }))
 	return nil
+}
+
+// drawing is a hub at work.
+type drawing struct {
+	hub  *live.Hub
+	stop context.CancelFunc
 }
 
 // hub returns a hub that draws charts; it must be run.
@@ -89,7 +101,7 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 // status serves what the engine does, also while it is starting.
 func (e *Engine) status() http.Handler {
 	return status.Handler(status.Config{
-		Pipeline: e.Pipeline, Generation: e.Generation, Version: e.Version, Recorder: e.recorder, Reasons: e.reasons,
+		Pipeline: e.pipeline, Generation: e.Generation, Version: e.Version, Recorder: e.recorder, Reasons: e.reasons,
 	})
 }
 
@@ -108,6 +120,7 @@ func (e *Engine) resources() map[string]http.Handler {
 		"GET /api/v1/dlq": &e.dlq, "GET /api/v1/dlq/": &e.dlq, "POST /api/v1/dlq/": &e.dlq,
 		"GET /api/v1/status":  e.status(),
 		"GET /api/v1/plugins": &e.plugins, "GET /api/v1/plugins/": &e.plugins, "POST /api/v1/plugins/": &e.plugins,
+		"GET /api/v1/reload": &e.reloaded, "POST /api/v1/reload": &e.reloaded,
 		"GET /api/v1/replays": &e.replayed, "POST /api/v1/replays": &e.replayed,
 		"GET /api/v1/replays/": &e.replayed, "POST /api/v1/replays/": &e.replayed, "DELETE /api/v1/replays/": &e.replayed,
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/engine/plan"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
 	stocksink "github.com/millrace/millrace/engine/sink/stock"
+	"github.com/millrace/millrace/engine/spec"
 	"github.com/millrace/millrace/engine/stage"
 	"github.com/millrace/millrace/engine/stream"
 )
@@ -108,7 +109,11 @@ func (s *sinkRun) start(lease *stream.Lease) startFunc {
 		}
 		// A sink that has lost its position is filled again from the oldest event that
 		// the log still has, never from where the lost one stood.
-		own, err := positioned.Position(ctx, name, lane, s.gen.origin(name, lane))
+		start := s.gen.origin(name, lane)
+		if s.plan.Spec.Start == spec.Now && s.gen.name == Live {
+			start = at // it never wanted what was before
+		}
+		own, err := positioned.Position(ctx, name, lane, start)
 		if err != nil || own == at {
 			return own, err
 		}

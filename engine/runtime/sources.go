@@ -18,22 +18,20 @@ import (
 // sourceRun is one source of the plan, open.
 type sourceRun struct {
 	engine   *Engine
+	spec     *spec.Pipeline // the file that names it
 	node     *spec.Node
 	source   node.Source
 	identify ingest.Identify
 	key      func(m *node.Message, ev *event.Event) (string, error)
 }
 
-func (e *Engine) openSources(context.Context) error {
-	for _, id := range e.Plan.Ingests {
-		run := &sourceRun{engine: e, node: e.Pipeline.Node(id)}
-		if err := run.open(); err != nil {
-			return fmt.Errorf("source %q: %w", id, err)
-		}
-		e.closers = append(e.closers, run.source.Close)
-		e.sources = append(e.sources, run)
+// openSource makes a source of the file, which connects to nothing before it runs.
+func (e *Engine) openSource(file *spec.Pipeline, id string) (*sourceRun, error) {
+	r := &sourceRun{engine: e, spec: file, node: file.Node(id)}
+	if err := r.open(); err != nil {
+		return nil, fmt.Errorf("source %q: %w", id, err)
 	}
-	return nil
+	return r, nil
 }
 
 func (r *sourceRun) open() (err error) {
@@ -45,7 +43,7 @@ func (r *sourceRun) open() (err error) {
 	case *stock.RedisOptions:
 		identity = opts.Identity
 		r.source, err = stock.RedisStream(stock.RedisConfig{
-			RedisOptions: *opts, URL: r.engine.address(r.engine.Pipeline, opts.Connection), Name: r.name(), Log: r.engine.Logger,
+			RedisOptions: *opts, URL: r.engine.address(r.spec, opts.Connection), Name: r.name(), Log: r.engine.Logger,
 		})
 	default:
 		err = fmt.Errorf("no source is built for options of type %T", opts)
@@ -75,10 +73,10 @@ func (r *sourceRun) compileKey() error {
 	return nil
 }
 
-func (r *sourceRun) name() string { return r.engine.Pipeline.Name + "." + r.node.ID }
+func (r *sourceRun) name() string { return r.spec.Name + "." + r.node.ID }
 
 func (r *sourceRun) openAMQP(opts *amqp.Options) (node.Source, error) {
-	conn := r.engine.Pipeline.Connections[opts.Connection]
+	conn := r.spec.Connections[opts.Connection]
 	if conn.Embedded() {
 		return r.engine.embedded.queues.Source(opts.Queue), nil
 	}
@@ -103,11 +101,11 @@ func (e *Engine) address(p *spec.Pipeline, connection string) string {
 func (r *sourceRun) run(ctx context.Context, lease *stream.Lease) error {
 	e := r.engine
 	in, err := ingest.New(ingest.Config{
-		Pipeline: e.Pipeline.Name, Node: r.node.ID, Source: r.source, Log: leased{e.log, lease}, Lanes: e.Plan.Lanes,
+		Pipeline: r.spec.Name, Node: r.node.ID, Source: r.source, Log: leased{e.log, lease}, Lanes: r.spec.Lanes,
 		Incarnation: e.log.Incarnation(), Identify: r.identify, Key: r.key, Compression: e.compression(),
 		Observer: e.recorder, Logger: e.Logger, Limits: ingest.Limits{
-			Message: int(e.Pipeline.Limits.Message), Headers: int(e.Pipeline.Limits.Headers),
-			Identity: int(e.Pipeline.Limits.Identity), Key: int(e.Pipeline.Limits.Key),
+			Message: int(r.spec.Limits.Message), Headers: int(r.spec.Limits.Headers),
+			Identity: int(r.spec.Limits.Identity), Key: int(r.spec.Limits.Key),
 		},
 	})
 	if err != nil {

@@ -108,7 +108,7 @@ func (s *stageRun) run(ctx context.Context, lease *stream.Lease) error {
 }
 
 func (e *Engine) compression() event.Compression {
-	if e.Pipeline.Log.Compression == "zstd" {
+	if e.pipeline().Log.Compression == "zstd" {
 		return event.Zstd
 	}
 	return event.None

@@ -66,7 +66,7 @@ type Log struct {
 
 // Config is where a status comes from.
 type Config struct {
-	Pipeline   *spec.Pipeline
+	Pipeline   func() *spec.Pipeline // what runs now
 	Generation string
 	Version    string
 	Recorder   *metrics.Recorder
@@ -84,11 +84,11 @@ func Handler(c Config) http.Handler {
 }
 
 func (c Config) now(started time.Time) *Status {
-	now := time.Now()
+	now, p := time.Now(), c.Pipeline()
 	s := &Status{
-		Time: now.UTC(), Pipeline: c.Pipeline.Name, Generation: c.Generation, Version: c.Version,
+		Time: now.UTC(), Pipeline: p.Name, Generation: c.Generation, Version: c.Version,
 		Started: started.UTC(), Uptime: now.Sub(started).Seconds(),
-		Reasons: append([]httpapi.Reason{}, c.Reasons()...), Holds: c.Recorder.Holds(), Nodes: c.nodes(), Readers: []Reader{},
+		Reasons: append([]httpapi.Reason{}, c.Reasons()...), Holds: c.Recorder.Holds(), Nodes: c.nodes(p), Readers: []Reader{},
 	}
 	s.Ready = len(s.Reasons) == 0
 	if stats, ok := c.Recorder.LogStats(); ok {
@@ -98,11 +98,11 @@ func (c Config) now(started time.Time) *Status {
 	return s
 }
 
-func (c Config) nodes() []Node {
+func (c Config) nodes(p *spec.Pipeline) []Node {
 	totals := c.Recorder.Totals()
-	list := make([]Node, len(c.Pipeline.Nodes))
+	list := make([]Node, len(p.Nodes))
 	for i := range list {
-		n := &c.Pipeline.Nodes[i]
+		n := &p.Nodes[i]
 		if plan.IsChart(n) { // the live hub draws all charts at once and counts no node
 			list[i] = Node{ID: n.ID, Kind: plan.ChartType, Type: n.TypeName()}
 			continue

@@ -16,8 +16,9 @@ import (
 )
 
 func config(r *metrics.Recorder) Config {
+	p := &spec.Pipeline{Name: "mill", Nodes: []spec.Node{{ID: "plant1", Source: "amqp"}, {ID: "decode", Transform: "json"}, {ID: "live", Sink: "chart"}}}
 	return Config{
-		Pipeline: &spec.Pipeline{Name: "mill", Nodes: []spec.Node{{ID: "plant1", Source: "amqp"}, {ID: "decode", Transform: "json"}, {ID: "live", Sink: "chart"}}},
+		Pipeline: func() *spec.Pipeline { return p },
 		Version:  "1.2.3", Generation: "live", Recorder: r,
 		Reasons: func() []httpapi.Reason { return []httpapi.Reason{{Component: "rows", Reason: "database is away"}} },
 	}
