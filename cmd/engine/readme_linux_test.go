@@ -50,7 +50,7 @@ func TestEveryReadmeCommandIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := []string{"run", "test", "plan", "look", "tap", "top", "dlq", "dlqreplay", "replay", "check", "doctor", "plugin", "plugintap", "operate", "servers", "feed", "rows"}
+	run := []string{"run", "test", "plan", "look", "tap", "top", "dlq", "dlqreplay", "replay", "reload", "check", "doctor", "plugin", "plugintap", "operate", "servers", "feed", "rows"}
 	for _, m := range regexp.MustCompile("(?m)(.*)\n```sh$").FindAllStringSubmatch(string(text), -1) {
 		name := strings.TrimSuffix(strings.TrimPrefix(m[1], "<!-- test: "), " -->")
 		if !slices.Contains(run, name) {
