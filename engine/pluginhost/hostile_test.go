@@ -136,10 +136,10 @@ func endless(bad string, f *event.Frame) *pluginv1.ProcessResponse {
 	case "packed":
 		how = event.Zstd
 	case "many outputs":
-		outputs = slices.Repeat(outputs, 50_000)
+		outputs = slices.Repeat(outputs, 5_000)
 	case "many rejects":
 		outputs, part.Outputs = nil, []uint32{0}
-		part.Rejects = slices.Repeat([]*pluginv1.Reject{{}}, 100_000)
+		part.Rejects = slices.Repeat([]*pluginv1.Reject{{}}, 10_000)
 	default:
 		return nil
 	}

@@ -180,8 +180,11 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 	}
 }
 
-func TestHostileAnswers(t *testing.T) {
-	tr := start(t, "hostile", pluginhost.Config{BackoffFirst: time.Millisecond, BackoffMax: time.Millisecond, DrainTimeout: 200 * time.Millisecond, RestartBudget: 100}, nil)
+func TestPluginHostileAnswers(t *testing.T) {
+	tr := start(t, "hostile", pluginhost.Config{
+		BackoffFirst: time.Millisecond, BackoffMax: time.Millisecond, DrainTimeout: 200 * time.Millisecond,
+		CallDeadline: time.Minute, RestartBudget: 100, MaxAnswerBytes: 8 << 20,
+	}, nil)
 	for _, bad := range []string{"garbage", "too few", "too many", "counts", "unit", "root", "reject", "more", "20 MiB", "closes", "packed", "many outputs", "many rejects"} {
 		_, err := tr.Process(within(t), batch(0, record(1, "bad", bad), record(2, "value", 1)))
 		want := node.Unsure
