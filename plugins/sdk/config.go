@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ConfigError is a problem of one place of the configuration. Several of them
@@ -21,6 +22,29 @@ func (e *ConfigError) Error() string {
 	}
 	return e.Path + ": " + e.Text
 }
+
+// Duration is a length of time in a configuration, written as 500ms, 10s or 1h30m.
+type Duration time.Duration
+
+// UnmarshalJSON reads it from a text.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return &ConfigError{Text: fmt.Sprintf("%s is no duration, such as 500ms, 10s or 1h30m", b)}
+	}
+	parsed, err := time.ParseDuration(text)
+	if err != nil {
+		return &ConfigError{Text: fmt.Sprintf("%q is no duration, such as 500ms, 10s or 1h30m", text)}
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// MarshalJSON writes what UnmarshalJSON reads.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+// Milliseconds returns the whole milliseconds of d, in which events have their times.
+func (d Duration) Milliseconds() int64 { return time.Duration(d).Milliseconds() }
 
 // decodeConfig reads a JSON object into c and lets it check itself.
 func decodeConfig(config []byte, c any) error {

@@ -38,6 +38,34 @@ func (e *Event) Get(name string) event.Value {
 // Float returns the named field as a number; false if it is missing or not one.
 func (e *Event) Float(name string) (float64, bool) { return e.Get(name).AsFloat() }
 
+// Number returns the named field's number, which may be NaN or infinite; ok is false
+// if the field is null. A field that is missing or something else gives an error made
+// by [Reject], with code no_field or bad_number.
+func (e *Event) Number(name string) (number float64, ok bool, err error) {
+	i := e.index(name)
+	if i < 0 {
+		return 0, false, Reject("no_field", "field %q is missing", name)
+	}
+	value := e.fields[i].Value
+	if value.IsNull() {
+		return 0, false, nil
+	}
+	number, ok = value.AsFloat()
+	if !ok {
+		return 0, false, Reject("bad_number", "field %q is a %s, want a number", name, value.Kind())
+	}
+	return number, true, nil
+}
+
+// Moment returns when the event happened, in ms since the Unix epoch UTC: the draft's
+// event time, or when the engine took the message in if it has none.
+func (e *Event) Moment() int64 {
+	if e.time != 0 {
+		return e.time
+	}
+	return e.in.Ingested
+}
+
 // Text returns the named field's text; "" if it is missing or not text.
 func (e *Event) Text(name string) string { return e.Get(name).Text() }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -215,6 +216,39 @@ func TestConfigurationErrorsNameTheirPlace(t *testing.T) {
 		_, err := p.Open(json.RawMessage(config), sdk.Node{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q in it", config, err, want)
+		}
+	}
+}
+
+func TestNumbersAndMoments(t *testing.T) {
+	var seen []string
+	p := mapOf(func(e *sdk.Event) error {
+		n, ok, err := e.Number("v")
+		seen = append(seen, fmt.Sprintf("%v %t %d", n, ok, e.Moment()))
+		return err
+	})
+	in := func(fields ...event.Field) *event.Event { return input("m", fields...) }
+	v := func(v event.Value) event.Field { return event.Field{Name: "v", Value: v} }
+	timeless := in(v(event.Int(-3)))
+	timeless.Time, timeless.Ingested = 0, 7000
+	results := must(t, p, in(v(event.Decimal("1.5"))), in(v(event.Null)), timeless, in(v(event.String("1"))), in())
+	if got, want := strings.Join(seen, ", "), "1.5 true 1000, 0 false 1000, -3 true 7000, 0 false 1000, 0 false 1000"; got != want {
+		t.Errorf("seen %s, want %s", got, want)
+	}
+	for i, code := range []string{3: "bad_number", 4: "no_field"} {
+		if code != "" && (len(results[i].Rejects) != 1 || results[i].Rejects[0].Code != code) {
+			t.Errorf("event %d: rejects %v, want %s", i, results[i].Rejects, code)
+		}
+	}
+}
+
+func TestDurationsAreText(t *testing.T) {
+	type config struct{ Every sdk.Duration }
+	for text, want := range map[string]string{`{"every":"90s"}`: "", `{"every":90}`: "90 is no duration", `{"every":"soon"}`: `"soon" is no duration`} {
+		var ms int64
+		_, err := sdk.Map("test", "1.0.0", func(c *config) (sdk.Func, error) { ms = c.Every.Milliseconds(); return nil, nil }).Open([]byte(text), sdk.Node{})
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) || err == nil && ms != 90_000 {
+			t.Errorf("%s: %d ms, error %v, want %q", text, ms, err, want)
 		}
 	}
 }
