@@ -2,6 +2,8 @@ package stage
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
@@ -32,11 +34,11 @@ type laneStates struct {
 
 type nodeValues map[string][]byte
 
-// stateCache is how many bytes of committed values a lane keeps from unit to unit;
-// stateOverhead is what a key takes besides its value.
 const (
-	stateCache    = 16 << 20
-	stateOverhead = 64
+	stateCache    = 16 << 20  // bytes of committed values that a lane keeps from one run to the next
+	stateLoad     = 128 << 20 // bytes of them that one run may ask for; with more its events are divided
+	stateRead     = 512       // keys that the log is asked for at once
+	stateOverhead = 64        // bytes that a key takes besides its value
 )
 
 func newLaneStates(loader StateLoader, generation string) *laneStates {
@@ -51,12 +53,17 @@ func (s *laneStates) begin(d *stream.Delivery) {
 		merge(s.committed, s.staged)
 		s.size += sizeOf(s.staged)
 	}
-	if d.Unsure || s.size > stateCache {
-		clear(s.committed)
-		s.size = 0
+	if d.Unsure {
+		s.forget()
 	}
 	clear(s.staged)
 	s.last = d.Unit.Last
+}
+
+// forget drops what is known of committed values; the log still has them.
+func (s *laneStates) forget() {
+	clear(s.committed)
+	s.size = 0
 }
 
 func sizeOf(states map[string]nodeValues) int {
@@ -94,6 +101,9 @@ func (s *laneStates) load(ctx context.Context, n *ChainNode, batch *node.Batch) 
 	if keys == nil {
 		return nil
 	}
+	if s.size > stateCache {
+		s.forget()
+	}
 	known := s.committed[n.ID]
 	if known == nil {
 		known = nodeValues{}
@@ -115,16 +125,21 @@ func (s *laneStates) learn(ctx context.Context, id string, keys []string, known 
 			missing = append(missing, k)
 		}
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	values, err := s.loader.LoadState(ctx, stream.StateOf(id, s.generation), missing)
-	if err != nil {
-		return err
-	}
-	for _, k := range missing {
-		known[k] = values[k]
-		s.size += stateOverhead + len(k) + len(values[k])
+	loaded := 0
+	for some := range slices.Chunk(missing, stateRead) {
+		values, err := s.loader.LoadState(ctx, stream.StateOf(id, s.generation), some)
+		if err != nil {
+			return err
+		}
+		for _, k := range some {
+			known[k] = values[k]
+			size := stateOverhead + len(k) + len(values[k])
+			loaded, s.size = loaded+size, s.size+size
+		}
+		if loaded > stateLoad && len(keys) > 1 {
+			s.forget()
+			return node.AsRejected(fmt.Errorf("the state of %d keys has more than %d bytes; the unit is divided", len(keys), stateLoad))
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -91,6 +92,32 @@ func TestACommitThatDidNotHappenLeavesNoState(t *testing.T) {
 		if got := countUnit(t, s, log, &stream.Delivery{Unit: unit(1, of("k"))}, false); got["k"] != 1 {
 			t.Fatalf("count %d, want 1", got["k"])
 		}
+	}
+}
+
+// TestTooMuchStateForOneRunDividesIt has a unit whose keys have more state than a lane
+// asks for at once.
+func TestTooMuchStateForOneRunDividesIt(t *testing.T) {
+	log := &stateLog{values: map[string][]byte{}}
+	large := make([]byte, 1<<20) // one for all of them
+	var events []*event.Event
+	for i := range 2000 {
+		events = append(events, of(fmt.Sprint("k", i)))
+		log.values["x/"+events[i].Key] = large
+	}
+	s := newLaneStates(log, stream.Live)
+	n := &ChainNode{ID: "x", Transform: counting{}}
+	s.begin(&stream.Delivery{Unit: unit(1, events...)})
+	s.attempt()
+	if err := s.load(t.Context(), n, &node.Batch{Events: events}); node.ClassOf(err) != node.Rejected {
+		t.Errorf("error %v of class %v, want the unit divided", err, node.ClassOf(err))
+	}
+	if log.asked > 2*stateRead || len(s.committed) != 0 {
+		t.Errorf("%d keys were read and those of %d nodes are kept", log.asked, len(s.committed))
+	}
+	half := &node.Batch{Events: events[:100]}
+	if err := s.load(t.Context(), n, half); err != nil || len(half.State.Get("k7")) != 1<<20 {
+		t.Errorf("a part that fits: %v", err)
 	}
 }
 
