@@ -140,6 +140,7 @@ type NodeConfig struct {
 	Pipeline string         // for the plugin's information
 	Ref      string         // NAME@CONSTRAINT
 	With     map[string]any // the node's configuration; must encode as JSON
+	Reads    string         // what its inputs hand on, "record" or "payload"; "": unknown
 	Lanes    int            // Batch.Lane is in 0..Lanes-1
 	Workers  int            // processors that the plugin may use; default all
 	Follow   bool           // other versions take the place of this one while units pass

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -140,7 +141,7 @@ func (inst *instance) begin(ctx context.Context, node NodeConfig, bin Binary) er
 	defer context.AfterFunc(ctx, inst.kill)()
 	err := inst.connect()
 	if err == nil {
-		err = inst.describe(ctx, bin)
+		err = inst.describe(ctx, node, bin)
 	}
 	if err == nil {
 		err = inst.admit(ctx, node)
@@ -174,8 +175,9 @@ func (inst *instance) connect() error {
 	return nil
 }
 
-// describe checks that the program is what its file is called.
-func (inst *instance) describe(ctx context.Context, bin Binary) error {
+// describe checks that the program is what its file is called, and takes what the
+// node's inputs hand on.
+func (inst *instance) describe(ctx context.Context, node NodeConfig, bin Binary) error {
 	d, err := inst.rpc.Describe(ctx, &pluginv1.DescribeRequest{})
 	if err != nil {
 		return fmt.Errorf("describe: %w", err)
@@ -184,6 +186,19 @@ func (inst *instance) describe(ctx context.Context, bin Binary) error {
 		return fmt.Errorf("the program calls itself %s", clip(d.Name+"@"+d.Version, 200))
 	}
 	inst.layouts = layoutsOf(d)
+	return suits(node.Reads, d.InputContent)
+}
+
+// suits checks what a plugin takes, "record" or media types, against what a node
+// hands it.
+func suits(reads string, takes []string) error {
+	records := len(takes) == 0 || slices.Contains(takes, "record")
+	switch {
+	case reads == "record" && !records:
+		return fmt.Errorf("it takes payloads (%s), not records: write reads: payload, and give it a source", clip(strings.Join(takes, ", "), 200))
+	case reads == "payload" && (len(takes) == 0 || len(takes) == 1 && records):
+		return errors.New("it takes records, not payloads: leave out reads: payload, and put a decoder such as transform: json before it")
+	}
 	return nil
 }
 

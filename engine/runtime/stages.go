@@ -59,7 +59,7 @@ func (g *generation) chainNode(ctx context.Context, n plan.StageNode, s plan.Sta
 	var err error
 	if n.Spec.Plugin != "" {
 		plugin, err := g.host.Start(ctx, pluginhost.NodeConfig{
-			Node: n.ID, Pipeline: g.spec.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Lanes: len(s.Inputs) * g.plan.Lanes,
+			Node: n.ID, Pipeline: g.spec.Name, Ref: n.Spec.Plugin, With: n.Spec.PluginOptions(), Reads: string(n.Spec.Type.Reads), Lanes: len(s.Inputs) * g.plan.Lanes,
 			Inputs: s.Reaching(n.ID), States: g.log.StateVersions(g.name), Follow: g.name == Live || g.name == plan.Redriven,
 		})
 		if errors.Is(err, pluginhost.ErrNotFound) {

@@ -93,6 +93,9 @@ func (c *checker) belongs(n *Node, kind Kind, path string) {
 			c.problem(key, "misplaced-field", "", "%s", why)
 		}
 	}
+	if kind != Plugin && kind != "" {
+		refuse("reads", "only of a plugin it has to be said what it reads")
+	}
 	switch kind {
 	case Source:
 		refuse("inputs", "a source has no inputs")
@@ -121,6 +124,9 @@ func (c *checker) resolve(n *Node, kind Kind, path string) {
 	at, name := c.at(join(path, string(kind))), n.TypeName()
 	if kind == Plugin {
 		n.Type = c.plugin(at, name)
+		if n.Reads == string(Payload) {
+			n.Type.Reads = Payload
+		}
 		return
 	}
 	if n.Type = c.cat.Lookup(kind, name); n.Type == nil {

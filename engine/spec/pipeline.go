@@ -94,7 +94,8 @@ type Node struct {
 	ID        string   `yaml:"id" jsonschema:"required,pattern=^[a-z][a-z0-9_]{0\\,62}$,description=names the node and its stream"` // [a-z][a-z0-9_]{0,62}
 	Source    string   `yaml:"source,omitempty" jsonschema:"description=brings events in: the type of source"`
 	Transform string   `yaml:"transform,omitempty" jsonschema:"description=turns events into events: the type of transform"`
-	Plugin    string   `yaml:"plugin,omitempty" jsonschema:"description=a transform in a process of its own: name@version constraint"` // name@constraint
+	Plugin    string   `yaml:"plugin,omitempty" jsonschema:"description=a transform in a process of its own: name@version constraint"`                                                          // name@constraint
+	Reads     string   `yaml:"reads,omitempty" jsonschema:"enum=record,enum=payload,default=record,description=what a plugin takes: decoded records\\, or payloads as the source brought them"` // of a plugin: record (default) or payload
 	Sink      string   `yaml:"sink,omitempty" jsonschema:"description=delivers events: the type of sink"`
 	Inputs    []string `yaml:"inputs,omitempty" jsonschema:"description=ids of the nodes it reads"`
 	Key       string   `yaml:"key,omitempty" jsonschema:"description=expression: events of one key keep their order; re-keys what the node hands on"` // expression: re-keys what the node hands on

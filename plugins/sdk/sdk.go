@@ -42,6 +42,10 @@ type Plugin struct {
 	Version      string // semantic version without a leading v
 	ConfigSchema []byte // JSON schema of the configuration; nil: not declared
 
+	// Input is what it takes: "record", or media types of payloads, for a decoder;
+	// nil: records. A node that hands it payloads says reads: payload.
+	Input []string
+
 	StateVersion   string   // layout of its keyed state; "": it keeps none
 	ReadableStates []string // older layouts that it reads, sorted
 

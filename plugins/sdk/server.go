@@ -41,7 +41,7 @@ func newServer(p Plugin, log *slog.Logger) *server {
 func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
 	return &pluginv1.DescribeResponse{
 		Name: s.plugin.Name, Version: s.plugin.Version,
-		ConfigSchema: s.plugin.ConfigSchema, Sdk: "go/1",
+		ConfigSchema: s.plugin.ConfigSchema, InputContent: s.plugin.Input, Sdk: "go/1",
 		StateVersion: s.plugin.StateVersion, ReadableStateVersions: s.plugin.ReadableStates,
 	}, nil
 }

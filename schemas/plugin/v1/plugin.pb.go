@@ -131,16 +131,19 @@ func (x *DescribeRequest) GetHostVersion() string {
 }
 
 type DescribeResponse struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	Name                  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                                                  // as in the file name NAME@VERSION
-	Version               string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`                                                            // semantic version without a leading v
-	ConfigSchema          []byte                 `protobuf:"bytes,3,opt,name=config_schema,json=configSchema,proto3" json:"config_schema,omitempty"`                              // JSON schema of the configuration; empty: not declared
-	InputContent          []string               `protobuf:"bytes,4,rep,name=input_content,json=inputContent,proto3" json:"input_content,omitempty"`                              // "record" or media types; empty: record
-	OutputContent         []string               `protobuf:"bytes,5,rep,name=output_content,json=outputContent,proto3" json:"output_content,omitempty"`                           // likewise
-	Capabilities          []string               `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`                                                  // names that a later version gives a meaning
-	StateVersion          string                 `protobuf:"bytes,7,opt,name=state_version,json=stateVersion,proto3" json:"state_version,omitempty"`                              // layout of state values; empty: keeps no state
-	ReadableStateVersions []string               `protobuf:"bytes,8,rep,name=readable_state_versions,json=readableStateVersions,proto3" json:"readable_state_versions,omitempty"` // older layouts that it reads
-	Sdk                   string                 `protobuf:"bytes,9,opt,name=sdk,proto3" json:"sdk,omitempty"`                                                                    // for logs, such as "go/1"
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Name         string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                     // as in the file name NAME@VERSION
+	Version      string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`                               // semantic version without a leading v
+	ConfigSchema []byte                 `protobuf:"bytes,3,opt,name=config_schema,json=configSchema,proto3" json:"config_schema,omitempty"` // JSON schema of the configuration; empty: not declared
+	// "record" or media types of payloads; empty: record. A node that says reads:
+	// payload starts only with a plugin that takes payloads, any other only with one
+	// that takes records.
+	InputContent          []string `protobuf:"bytes,4,rep,name=input_content,json=inputContent,proto3" json:"input_content,omitempty"`
+	OutputContent         []string `protobuf:"bytes,5,rep,name=output_content,json=outputContent,proto3" json:"output_content,omitempty"`                           // likewise
+	Capabilities          []string `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`                                                  // names that a later version gives a meaning
+	StateVersion          string   `protobuf:"bytes,7,opt,name=state_version,json=stateVersion,proto3" json:"state_version,omitempty"`                              // layout of state values; empty: keeps no state
+	ReadableStateVersions []string `protobuf:"bytes,8,rep,name=readable_state_versions,json=readableStateVersions,proto3" json:"readable_state_versions,omitempty"` // older layouts that it reads
+	Sdk                   string   `protobuf:"bytes,9,opt,name=sdk,proto3" json:"sdk,omitempty"`                                                                    // for logs, such as "go/1"
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
