@@ -64,6 +64,28 @@ func TestResolveRefuses(t *testing.T) {
 	}
 }
 
+// TestPluginTakesWhatItsNodeGives: a decoder gets payloads, others get records, and
+// the other way round nothing starts.
+func TestPluginTakesWhatItsNodeGives(t *testing.T) {
+	host := pluginhost.New(pluginhost.Config{Dir: filepath.Join(t.TempDir(), "bin"), SourceDir: "../../plugins"})
+	with := map[string]any{"convert": []string{"F->C"}}
+	for _, c := range []struct {
+		ref, reads, want string
+		with             map[string]any
+	}{
+		{"senml", "payload", "", nil}, {"scale", "record", "", with}, {"scale", "", "", with},
+		{"senml", "record", "it takes payloads (application/senml+json", nil}, {"scale", "payload", "it takes records, not payloads", with},
+	} {
+		tr, err := host.Start(t.Context(), pluginhost.NodeConfig{Node: "n", Ref: c.ref, Reads: c.reads, With: c.with, Lanes: 1})
+		if err == nil {
+			err = tr.Close()
+		}
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s with %q: %v; want %q", c.ref, c.reads, err, c.want)
+		}
+	}
+}
+
 func TestPluginScaleIsBuiltFromSource(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program; left out by -short")

@@ -65,7 +65,7 @@ var prefixes = map[byte]string{
 }
 
 // spellings are other ways to write the same.
-var spellings = strings.NewReplacer("µ", "u", "μ", "u", "°", "", "³", "3", "²", "2", "Ω", "Ohm", "degC", "C", "degF", "F", "m^", "m", "L", "l")
+var spellings = strings.NewReplacer("µ", "u", "μ", "u", "°", "", "³", "3", "²", "2", "Ω", "Ohm", "Cel", "C", "degC", "C", "degF", "F", "m^", "m", "L", "l")
 
 // units are all units that have a symbol of their own, by symbol.
 var units = define()
