@@ -11,16 +11,19 @@ import (
 )
 
 func newSchemaCmd() *cobra.Command {
+	known := map[string][]byte{"pipeline": schemas.Pipeline, "cluster": schemas.Cluster}
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON schema of pipeline files",
+		Use:   "schema [pipeline|cluster]",
+		Short: "Print the JSON schema of pipeline or cluster files",
 		Long: `Schema prints the JSON schema of pipeline files, with the options of every
-built-in node type. Editors complete and check with it; a pipeline file names it
-in its first line: # yaml-language-server: $schema=pipeline.schema.json`,
-		Example: `  engine schema > pipeline.schema.json`,
-		Args:    usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := cmd.OutOrStdout().Write(schemas.Pipeline); err != nil {
+built-in node type, or that of cluster files. Editors complete and check with it;
+a file names it in its first line: # yaml-language-server: $schema=pipeline.schema.json`,
+		Example: `  engine schema > pipeline.schema.json
+  engine schema cluster > cluster.schema.json`,
+		Args:      usage(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
+		ValidArgs: []string{"pipeline", "cluster"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := cmd.OutOrStdout().Write(known[append(args, "pipeline")[0]]); err != nil {
 				return fmt.Errorf("print the schema: %w", err)
 			}
 			return nil

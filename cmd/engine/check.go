@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/engine/cluster/topology"
 	"github.com/millrace/millrace/engine/spec"
 )
 
@@ -18,8 +21,8 @@ type checked struct {
 	Nodes       int               `json:"nodes"`
 	Diagnostics []spec.Diagnostic `json:"diagnostics"`
 
-	pipeline *spec.Pipeline
-	code     int
+	about string // what the file is, in a few words
+	code  int
 }
 
 // report is the JSON object of `validate` and `lint`.
@@ -31,8 +34,8 @@ type report struct {
 func newValidateCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE...",
-		Short: "Report everything that is wrong with pipeline files",
-		Long: `Validate reads pipeline files and reports every error at once, with its line and
+		Short: "Report everything that is wrong with pipeline and cluster files",
+		Long: `Validate reads pipeline files and cluster files and reports every error at once, with its line and
 column. It connects to nothing. A FILE of - is standard input.`,
 		Example: `  engine validate pipelines/charts.yaml
   engine validate --json pipelines/*.yaml`,
@@ -88,11 +91,7 @@ func check(cmd *cobra.Command, files []string, shown func(spec.Diagnostic) bool,
 }
 
 func checkFile(file string, stdin io.Reader, shown func(spec.Diagnostic) bool, strict bool) checked {
-	p, made, diags := planned(file, stdin)
-	c := checked{File: file, OK: made != nil, Diagnostics: []spec.Diagnostic{}, pipeline: p}
-	if p != nil {
-		c.Name, c.Nodes = p.Name, len(p.Nodes)
-	}
+	c, diags := readKind(file, stdin)
 	for _, d := range diags {
 		if shown(d) {
 			c.Diagnostics = append(c.Diagnostics, d)
@@ -101,10 +100,41 @@ func checkFile(file string, stdin io.Reader, shown func(spec.Diagnostic) bool, s
 			c.OK, c.code = false, exitFindings
 		}
 	}
-	if made == nil {
+	if spec.HasErrors(diags) {
 		c.code = failure(diags)
 	}
 	return c
+}
+
+// readKind reads a pipeline or a cluster file, as its `kind:` says.
+func readKind(file string, stdin io.Reader) (checked, []spec.Diagnostic) {
+	c := checked{File: file, Diagnostics: []spec.Diagnostic{}}
+	data, err := readAll(file, stdin)
+	if err == nil && spec.KindOf(data) == topology.Kind {
+		t, diags := topology.Parse(file, data, os.LookupEnv)
+		if t != nil {
+			c.OK, c.Name, c.Nodes = true, t.Name, len(t.Nodes)
+			c.about = fmt.Sprintf("cluster %s, %d nodes, %d queues, profile %s", t.Name, len(t.Nodes), len(t.Queues), t.Profile)
+		}
+		return c, diags
+	}
+	p, made, diags := planned(file, bytes.NewReader(data))
+	if p != nil {
+		c.Name, c.Nodes = p.Name, len(p.Nodes)
+	}
+	if made != nil {
+		c.OK, c.about = true, fmt.Sprintf("pipeline %s, %s", p.Name, census(p))
+	}
+	return c, diags
+}
+
+// readAll reads a file, or standard input if file is "-". A file that cannot be
+// read is reported by its reader.
+func readAll(file string, stdin io.Reader) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(io.LimitReader(stdin, maxStdin))
+	}
+	return os.ReadFile(file)
 }
 
 func (r *report) print(w io.Writer) {
@@ -113,7 +143,7 @@ func (r *report) print(w io.Writer) {
 			fmt.Fprintln(w, d)
 		}
 		if c.OK {
-			fmt.Fprintf(w, "%s: ok: pipeline %s, %s\n", c.File, c.Name, census(c.pipeline))
+			fmt.Fprintf(w, "%s: ok: %s\n", c.File, c.about)
 		}
 	}
 }

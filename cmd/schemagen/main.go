@@ -1,8 +1,8 @@
-// Schemagen generates the JSON schema of pipeline files from the option structs
-// that the engine itself reads them with, so that an editor and the engine never
-// disagree. It runs at development time only (task generate).
+// Schemagen generates the JSON schemas of pipeline files and cluster files from
+// the structs that the engine itself reads them with, so that an editor and the
+// engine never disagree. It runs at development time only (task generate).
 //
-// Usage, from the module's root: go run ./cmd/schemagen [FILE]
+// Usage, from the module's root: go run ./cmd/schemagen
 package main
 
 import (
@@ -17,28 +17,48 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/millrace/millrace/engine/catalog"
+	"github.com/millrace/millrace/engine/cluster/topology"
 	"github.com/millrace/millrace/engine/spec"
 )
 
-const defaultFile = "schemas/pipeline.schema.json"
+// schemas are the generated files and how each is made.
+var schemas = map[string]func() ([]byte, error){
+	"schemas/pipeline.schema.json": func() ([]byte, error) { return generate(catalog.Builtin()) },
+	"schemas/cluster.schema.json":  generateCluster,
+}
 
 func main() {
-	file := defaultFile
-	if len(os.Args) > 1 {
-		file = os.Args[1]
-	}
-	if err := write(file); err != nil {
-		fmt.Fprintln(os.Stderr, "schemagen:", err)
-		os.Exit(1)
+	for file, make := range schemas {
+		if err := write(file, make); err != nil {
+			fmt.Fprintln(os.Stderr, "schemagen:", err)
+			os.Exit(1)
+		}
 	}
 }
 
-func write(file string) error {
-	b, err := generate(catalog.Builtin())
+func write(file string, make func() ([]byte, error)) error {
+	b, err := make()
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(file, b, 0o644)
+}
+
+// generateCluster returns the schema of cluster files.
+func generateCluster() ([]byte, error) {
+	root := reflector().Reflect(&topology.Topology{})
+	root.ID = "https://github.com/millrace/millrace/schemas/cluster.schema.json"
+	root.Title = "Millrace cluster"
+	variables(root)
+	root.Definitions["Variable"] = variable()
+	return encode(root)
+}
+
+func variable() *jsonschema.Schema {
+	return &jsonschema.Schema{
+		Type: "string", Pattern: `\$\{[A-Za-z_][A-Za-z0-9_]*(:[^}]*)?\}`,
+		Description: "a value from the environment: ${NAME} or ${NAME:default}",
+	}
 }
 
 // generate returns the schema of files that use the types of cat.
@@ -53,10 +73,7 @@ func generate(cat *spec.Catalog) ([]byte, error) {
 	}
 	finishNode(root.Definitions["Node"], cat)
 	variables(root)
-	root.Definitions["Variable"] = &jsonschema.Schema{
-		Type: "string", Pattern: `\$\{[A-Za-z_][A-Za-z0-9_]*(:[^}]*)?\}`,
-		Description: "a value from the environment: ${NAME} or ${NAME:default}",
-	}
+	root.Definitions["Variable"] = variable()
 	return encode(root)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/cluster/topology"
 	"github.com/millrace/millrace/engine/spec"
 )
 
@@ -17,6 +18,9 @@ func TestEveryPipelineOfTheProjectLoads(t *testing.T) {
 		t.Fatalf("no pipelines: %v", err)
 	}
 	for _, file := range files {
+		if data, err := os.ReadFile(file); err != nil || spec.KindOf(data) == topology.Kind {
+			continue // engine/cluster/topology loads it
+		}
 		p, diags := spec.Load(file, Builtin(), nil)
 		for _, d := range diags {
 			if d.Severity != spec.Note {
