@@ -17,6 +17,7 @@ var pool struct {
 	redis   *RedisServer
 	mariadb *MariaDBServer
 	rabbit  *RabbitServer
+	cluster *RabbitCluster
 }
 
 // sharedReporter stands in for a test: no single test owns a shared server.
@@ -99,7 +100,10 @@ func Shutdown() error {
 	if pool.rabbit != nil {
 		errs = append(errs, pool.rabbit.close())
 	}
-	pool.redis, pool.mariadb, pool.rabbit = nil, nil, nil
+	if pool.cluster != nil {
+		errs = append(errs, pool.cluster.close())
+	}
+	pool.redis, pool.mariadb, pool.rabbit, pool.cluster = nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 
