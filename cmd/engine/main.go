@@ -41,7 +41,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // commands make the subcommands. A file that does not build everywhere (engine
 // run is for Linux) adds its own in init.
 var commands = []func() *cobra.Command{
-	newValidateCmd, newLintCmd, newPlanCmd, newGraphCmd, newSchemaCmd, newFeedCmd, newTapCmd, newTopCmd, newDLQCmd, newReplayCmd, newReloadCmd, newPluginCmd, newVersionCmd,
+	newValidateCmd, newLintCmd, newPlanCmd, newGraphCmd, newSchemaCmd, newFeedCmd, newTapCmd, newTopCmd, newDLQCmd, newReplayCmd, newReloadCmd,
+	newPluginCmd, newClusterCmd, newVersionCmd,
 }
 
 // newRootCmd returns the command with all subcommands.

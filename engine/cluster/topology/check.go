@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -15,6 +16,8 @@ var (
 	clusterName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,62}$`)
 	versionText = regexp.MustCompile(`^[0-9]+(\.[0-9]+){0,3}$`)
 	nodeName    = regexp.MustCompile(`^[A-Za-z0-9_-]+@[A-Za-z0-9_.-]+$`)
+	plainName   = regexp.MustCompile(`^[^\x00-\x1f\x7f'"\\` + "`" + `$%]{1,255}$`) // fits into scripts, too
+	pluginName  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 	plainHost   = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 )
 
@@ -41,12 +44,22 @@ func (t *Topology) checkHeader(d *spec.Document) {
 			d.Problem(path, "bad-version", `such as "3.10", in quotes`, "the version is not numbers with dots")
 		}
 	}
+	if !plainName.MatchString(t.VHost) {
+		d.Problem("vhost", "bad-name", plainNameHint, "the virtual host's name is not usable in scripts")
+	}
+	for i, name := range t.Plugins {
+		if !pluginName.MatchString(name) {
+			d.Problem(fmt.Sprintf("plugins[%d]", i), "bad-name", "such as rabbitmq_management", "that names no plugin")
+		}
+	}
 	t.checkProfile(d)
 	t.checkPartition(d)
 	if !contains(t.Plugins, "rabbitmq_management") {
 		d.Problem("plugins", "no-management", "add rabbitmq_management", "the cluster cannot be looked at without rabbitmq_management")
 	}
 }
+
+const plainNameHint = "no quotes, $, %, backslashes or control characters, at most 255 bytes"
 
 func (t *Topology) checkProfile(d *spec.Document) {
 	switch {
@@ -97,6 +110,9 @@ func (t *Topology) checkNodes(d *spec.Document) {
 			t.unique(d, path+".host", "duplicate-host", "AMQP address", fmt.Sprintf("%s:%d", n.Host, n.Ports.AMQP), i, endpoints)
 		}
 		t.checkName(d, path, n)
+		if _, err := netip.ParseAddr(n.Address); n.Address != "" && err != nil {
+			d.Problem(path+".address", "bad-address", "such as 192.0.2.10", "the address is no IP address")
+		}
 	}
 }
 
@@ -193,8 +209,8 @@ func (t *Topology) checkTLS(d *spec.Document) {
 		if used && (c.Authority == "" || c.File == "" || c.Key == "") {
 			d.Problem("tls."+system, "no-certificate", "give authority, certificate and key", "there are %s nodes, but not all three files for them", system)
 		}
-		if strings.Contains(c.Authority+c.File+c.Key, `\`) {
-			d.Problem("tls."+system, "backslash", "write C:/certs/node.pem", "rabbitmq.conf takes paths with slashes")
+		if strings.ContainsAny(c.Authority+c.File+c.Key, "\\\n'") {
+			d.Problem("tls."+system, "bad-path", "write C:/certs/node.pem", "rabbitmq.conf takes paths with slashes, without quotes")
 		}
 	}
 }

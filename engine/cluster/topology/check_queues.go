@@ -29,6 +29,8 @@ func (t *Topology) once(d *spec.Document, path, what, name string, seen map[stri
 		d.Problem(at, "duplicate-"+what, "", "%s %s is already defined in line %d", what, name, line)
 	case strings.HasPrefix(name, "amq."):
 		d.Problem(at, "reserved-name", "", "names that begin with amq. are RabbitMQ's own")
+	case !plainName.MatchString(name):
+		d.Problem(at, "bad-name", plainNameHint, "the %s's name is not usable in scripts", what)
 	default:
 		seen[name] = d.Line(at)
 	}
@@ -154,7 +156,7 @@ func (t *Topology) checkBindings(d *spec.Document) {
 	}
 	for i, q := range t.Queues {
 		if q.Name != "" && !bound[q.Name] {
-			d.Warn(fmt.Sprintf("queues[%d].name", i), "unbound-queue", "add it under bindings", "nothing is bound to %s: only who names the queue itself reaches it", q.Name)
+			d.Warn(fmt.Sprintf("queues[%d].name", i), "unbound-queue", "add it under bindings", "nothing is bound to %q: only who names the queue itself reaches it", q.Name)
 		}
 	}
 }
