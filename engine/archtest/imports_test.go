@@ -47,7 +47,7 @@ var heavy = []struct {
 	dependency string
 	home       []string
 }{
-	{"github.com/rabbitmq/amqp091-go", []string{"engine/source/amqp", "engine/feed", "engine/sink/amqp", "engine/sink/stock", "engine/source/stock"}},
+	{"github.com/rabbitmq/amqp091-go", []string{"engine/source/amqp", "engine/feed", "engine/cluster/canary", "engine/sink/amqp", "engine/sink/stock", "engine/source/stock"}},
 	{"github.com/ThreeDotsLabs/watermill-amqp", []string{"engine/source", "engine/sink", "engine/stream"}},
 	{"github.com/ThreeDotsLabs/watermill-redisstream", []string{"engine/source", "engine/sink", "engine/stream"}},
 	{"github.com/redis/go-redis", []string{"engine/stream", "engine/sink/stock", "engine/source/stock"}},
