@@ -32,7 +32,7 @@ there are, who owns which queue and where the replicas are.`,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newClusterPlanCmd(), newClusterApplyCmd(), newClusterVerifyCmd(), newClusterUpCmd(), newClusterDownCmd(), newClusterHashCmd())
+	cmd.AddCommand(newClusterPlanCmd(), newClusterApplyCmd(), newClusterVerifyCmd(), newClusterDrillCmd(), newClusterUpCmd(), newClusterDownCmd(), newClusterHashCmd())
 	return cmd
 }
 

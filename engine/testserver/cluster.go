@@ -179,9 +179,9 @@ func (c *RabbitCluster) StartNode(t testing.TB, name string) {
 	}
 }
 
-// Ctl runs rabbitmqctl on a node and returns what it printed, quietly formatted. A
+// NodeCtl runs rabbitmqctl on a node and returns what it printed, quietly formatted. A
 // call takes about two seconds.
-func (c *RabbitCluster) Ctl(name string, args ...string) (string, error) {
+func (c *RabbitCluster) NodeCtl(name string, args ...string) (string, error) {
 	return c.Tool(name, "rabbitmqctl", args...)
 }
 

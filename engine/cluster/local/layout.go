@@ -183,7 +183,11 @@ func (c *Cluster) write() error {
 		errs = append(errs, c.writeNode(&c.Nodes[i]))
 	}
 	last := &c.Nodes[len(c.Nodes)-1]
-	ctl := fmt.Sprintf("#!/bin/sh\n. '%s'\nexec rabbitmqctl \"$@\"\n", filepath.Join(c.NodeDir(last), "env.sh"))
+	within := ""
+	if last.Space != "" {
+		within = "ip netns exec " + last.Space + " "
+	}
+	ctl := fmt.Sprintf("#!/bin/sh\n. '%s'\nexec %srabbitmqctl \"$@\"\n", filepath.Join(c.NodeDir(last), "env.sh"), within)
 	errs = append(errs, os.WriteFile(c.Ctl(), []byte(ctl), 0o700))
 	return errors.Join(errs...)
 }

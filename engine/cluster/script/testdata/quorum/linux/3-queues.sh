@@ -7,16 +7,18 @@ set -eu
 
 bin=${RABBITMQ_BIN:+$RABBITMQ_BIN/}
 
-members() {
-	"${bin}rabbitmqctl" --quiet list_queues --vhost "$1" name members --no-table-headers |
-		awk -F '\t' -v q="$2" '$1 == q { gsub(/[\[\],'"'"']/, " ", $2); print $2 }'
+# what COLUMN QUEUE: a column of the list of queues, lists in words
+list=$("${bin}rabbitmqctl" --quiet list_queues --vhost '/' name leader members --no-table-headers)
+what() {
+	printf '%s\n' "$list" | awk -F '\t' -v c="$1" -v q="$2" '$1 == q { gsub(/[][,'"'"']/, " ", $c); print $c }'
 }
+leader=2 members=3
 
 # place VHOST QUEUE NODE...: these nodes are members
 place() {
 	vhost=$1 queue=$2
 	shift 2
-	have=$(members "$vhost" "$queue")
+	have=$(what "$members" "$queue")
 	if [ -z "$have" ]; then
 		echo "there is no quorum queue $queue: run engine cluster apply first" >&2
 		exit 1
@@ -33,7 +35,7 @@ place() {
 trim() {
 	vhost=$1 queue=$2
 	shift 2
-	for node in $(members "$vhost" "$queue"); do
+	for node in $(what "$members" "$queue"); do
 		case " $* " in
 		*" $node "*) ;;
 		*) "${bin}rabbitmq-queues" delete_member --vhost "$vhost" "$queue" "$node" ;;
@@ -43,6 +45,9 @@ trim() {
 
 # lead VHOST QUEUE NODE: the node leads the queue
 lead() {
+	if [ "$(what "$leader" "$2")" = "$3" ]; then
+		return
+	fi
 	call=$(printf '{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"%s">>, queue, <<"%s">>)), To = %s, case amqqueue:qnode(Q) of To -> leads; _ -> rabbit_quorum_queue:transfer_leadership(Q, To) end.' "$1" "$2" "'$3'")
 	said=$("${bin}rabbitmqctl" --quiet eval "$call")
 	case $said in
