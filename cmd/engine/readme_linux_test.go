@@ -87,7 +87,7 @@ func TestReadmeChecks(t *testing.T) {
 // exist.
 func TestDocumentsPointAtWhatIsThere(t *testing.T) {
 	tests := testNames(t)
-	for _, name := range []string{"README.md", "ARCHITECTURE.md", "FORMAT.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELIABILITY.md", "schemas/live.md"} {
+	for _, name := range []string{"README.md", "ARCHITECTURE.md", "FORMAT.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELIABILITY.md", "schemas/live.md", "schemas/plugin/README.md", "plugins/sdk/python/README.md"} {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)
