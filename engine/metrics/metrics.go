@@ -28,6 +28,7 @@ type Recorder struct {
 	reloads                                                 *family[*vm.Counter]
 	appendSeconds, unitSeconds, endToEndSeconds             *family[*vm.PrometheusHistogram]
 	log                                                     atomic.Pointer[func() LogStats]
+	queues                                                  atomic.Pointer[func() []QueueStats]
 
 	mu    sync.Mutex
 	holds map[lane]string // guarded by mu: why lanes stand still
@@ -84,6 +85,9 @@ func (r *Recorder) writeTo(w io.Writer) {
 	}
 	if stats, ok := r.LogStats(); ok {
 		stats.writeTo(w)
+	}
+	if stats := r.queues.Load(); stats != nil {
+		writeQueues(w, (*stats)())
 	}
 	vm.WriteProcessMetrics(w)
 	vm.WriteFDMetrics(w)

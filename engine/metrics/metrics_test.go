@@ -125,3 +125,23 @@ func TestForgottenNodesAreNotScraped(t *testing.T) {
 		t.Errorf("a new node of the name has taken in %d; want 1", got.In)
 	}
 }
+
+func TestFollowedQueuesAreShown(t *testing.T) {
+	r := New()
+	r.WatchQueues(func() []QueueStats {
+		return []QueueStats{{Source: "plant1", Leader: "WIN1", Replica: "linux", Known: true, Synchronised: true, Promotions: 2, Redelivered: 3, Missing: 4}, {Source: "plant2"}}
+	})
+	var page strings.Builder
+	r.writeTo(&page)
+	for _, line := range []string{
+		`queue_synchronised{leader="WIN1",replica="linux",source="plant1"} 1`, `queue_promotions_total{source="plant1"} 2`,
+		`queue_redelivered_total{source="plant1"} 3`, `queue_missing_messages{source="plant1"} 4`, `queue_missing_messages{source="plant2"} 0`,
+	} {
+		if !strings.Contains(page.String(), line) {
+			t.Errorf("no %s in\n%s", line, page.String())
+		}
+	}
+	if strings.Contains(page.String(), `source="plant2"} 1`) {
+		t.Error("what nobody has told is synchronised")
+	}
+}

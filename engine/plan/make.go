@@ -192,6 +192,9 @@ func (m *maker) plan(groups [][]string) *Plan {
 		switch {
 		case n.Source != "":
 			out.Ingests = append(out.Ingests, n.ID)
+			if told, ok := n.With.(interface{ PlanNote() string }); ok && told.PlanNote() != "" {
+				out.Notes = append(out.Notes, n.ID+" "+told.PlanNote())
+			}
 		case IsChart(n):
 			out.Charts = append(out.Charts, Chart{ID: n.ID, Edges: m.edges(n), Spec: n})
 		case n.Sink != "":

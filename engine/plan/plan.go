@@ -16,11 +16,12 @@ import (
 type Plan struct {
 	Pipeline string    `json:"pipeline"`
 	Lanes    int       `json:"lanes"`
-	Streams  []Stream  `json:"streams"` // journal first, then in topological order
-	Ingests  []string  `json:"ingests"` // source node ids, in file order
-	Stages   []Stage   `json:"stages"`  // transforms, in topological order
-	Sinks    []SinkRun `json:"sinks"`   // in file order
-	Charts   []Chart   `json:"charts"`  // in file order
+	Streams  []Stream  `json:"streams"`         // journal first, then in topological order
+	Ingests  []string  `json:"ingests"`         // source node ids, in file order
+	Notes    []string  `json:"notes,omitempty"` // what is worth knowing of sources
+	Stages   []Stage   `json:"stages"`          // transforms, in topological order
+	Sinks    []SinkRun `json:"sinks"`           // in file order
+	Charts   []Chart   `json:"charts"`          // in file order
 }
 
 // Stream is one append-only stream of the plan.

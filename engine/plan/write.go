@@ -16,6 +16,9 @@ func (p *Plan) Write(w io.Writer) error {
 	fmt.Fprintf(t, "pipeline %s: %s, %s, %d lanes each\n", p.Pipeline,
 		counted(len(p.Stages), "stage"), counted(len(p.Streams), "stream"), p.Lanes)
 	fmt.Fprintf(t, "\ningest\t%s -> %s\n", strings.Join(p.Ingests, ", "), journal)
+	for _, note := range p.Notes {
+		fmt.Fprintf(t, "  %s\n", note)
+	}
 	for _, s := range p.Stages {
 		fmt.Fprintf(t, "\nstage %s\t%s -> %s\n", s.ID, strings.Join(s.Inputs, ", "), strings.Join(s.outputs(), ", "))
 		for _, n := range s.Nodes {

@@ -97,6 +97,7 @@ func (e *Engine) openLog(ctx context.Context) error {
 	e.log = log
 	e.closers = append(e.closers, log.Close)
 	e.recorder.WatchLog(e.logStats)
+	e.recorder.WatchQueues(e.queueStats)
 	e.replayed.set(routed(replay.Routes(e.replays)))
 	e.reloaded.set(routed(reload.Routes(e.reloads)))
 	return log.EnsureStreams(ctx, e.Plan.StreamNames())

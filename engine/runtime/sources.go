@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/engine/ingest"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/source/amqp"
+	"github.com/millrace/millrace/engine/source/amqp/follow"
 	"github.com/millrace/millrace/engine/source/stock"
 	"github.com/millrace/millrace/engine/spec"
 	"github.com/millrace/millrace/engine/stream"
@@ -21,6 +22,7 @@ type sourceRun struct {
 	spec     *spec.Pipeline // the file that names it
 	node     *spec.Node
 	source   node.Source
+	follower *follow.Follower // nil: not watched
 	identify ingest.Identify
 	key      func(m *node.Message, ev *event.Event) (string, error)
 }
@@ -80,13 +82,18 @@ func (r *sourceRun) openAMQP(opts *amqp.Options) (node.Source, error) {
 	if conn.Embedded() {
 		return r.engine.embedded.queues.Source(opts.Queue), nil
 	}
+	urls := strings.Split(conn.Address().Reveal(), ",")
 	cfg := amqp.Config{
-		Options: *opts, URLs: strings.Split(conn.Address().Reveal(), ","), Name: r.name(), Log: r.engine.Logger.With("source", r.node.ID),
+		Options: *opts, URLs: urls, Name: r.name(), Log: r.engine.Logger.With("source", r.node.ID),
 	}
 	if opts.Driver == amqp.DriverStock {
 		return stock.AMQP(cfg)
 	}
-	return amqp.New(cfg)
+	src, err := amqp.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return r.followed(src, opts, urls)
 }
 
 // address returns the URL of a connection of p; the embedded log's if it is embedded.

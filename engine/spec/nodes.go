@@ -274,11 +274,13 @@ func (c *checker) compiled(path, prefix string, compile func(string) error) {
 
 // identity compiles the identity of a source's options.
 func (c *checker) identity(config any, path string) {
-	if text, ok := option(config, "identity"); ok && text != "" {
-		c.compiled(join(path, "identity"), "identity: ", func(src string) error {
-			_, err := expr.CompileIdentity(src)
-			return err
-		})
+	for _, name := range []string{"identity", "sequence", "producer"} {
+		if text, ok := option(config, name); ok && text != "" {
+			c.compiled(join(path, name), name+": ", func(src string) error {
+				_, err := expr.CompileIdentity(src)
+				return err
+			})
+		}
 	}
 }
 

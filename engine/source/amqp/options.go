@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"fmt"
+	"net/url"
 
 	"github.com/millrace/millrace/engine/source/amqp/link"
 	"github.com/millrace/millrace/engine/spec"
@@ -36,6 +37,24 @@ type Options struct {
 	// Exclusive false lets other consumers read the same queue; order is then lost.
 	Exclusive *bool  `yaml:"exclusive,omitempty" jsonschema:"default=true,description=refuse to share the queue: with two consumers there is no order"`
 	Driver    string `yaml:"driver,omitempty" jsonschema:"enum=stock,description=stock: watermill's own adapter with its slower one-by-one delivery"`
+
+	// Of a queue that is kept on several nodes of a cluster; see package follow.
+	Follow              string      `yaml:"follow,omitempty" jsonschema:"enum=replica,description=replica: always the connection's first node if it answers\\, which holds the queue's replica. Whichever node is connected to\\, the queue's leader serves"`
+	Management          spec.Secret `yaml:"management,omitempty" jsonschema:"description=with follow: http://user:password@host:15672 of the replica's node\\, to know the queue's leader and whether the replica is complete"`
+	RequireSynchronised bool        `yaml:"require_synchronised,omitempty" jsonschema:"description=with management: read nothing before the replica is complete; otherwise the engine warns"`
+	Sequence            string      `yaml:"sequence,omitempty" jsonschema:"description=expression of the producer's own number of a message\\, which grows by one: gaps in it are told"`
+	Producer            string      `yaml:"producer,omitempty" jsonschema:"description=with sequence: expression of whose number it is; default: the routing key"`
+}
+
+// FollowReplica is the word of [Options.Follow].
+const FollowReplica = "replica"
+
+// PlanNote is what a plan says of the source beside its name, "" for nothing.
+func (o *Options) PlanNote() string {
+	if o.Follow != FollowReplica {
+		return ""
+	}
+	return "consumes " + o.Queue + " through the replica's node; its leader serves it nonetheless, so the owner has the load"
 }
 
 // Bind is one binding of a declared queue.
@@ -74,7 +93,27 @@ func (o *Options) Check() []spec.FieldError {
 	if o.Driver != "" && o.Driver != DriverStock {
 		add("driver", "%q is not a driver; leave it out or write stock", o.Driver)
 	}
-	return append(out, o.checkQueue()...)
+	return append(append(out, o.checkFollow()...), o.checkQueue()...)
+}
+
+func (o *Options) checkFollow() []spec.FieldError {
+	var out []spec.FieldError
+	if address := o.Management.Reveal(); address != "" {
+		u, err := url.Parse(address)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			out = append(out, spec.FieldError{Field: "management", Message: "that is no address of a management API", Hint: "http://user:password@host:15672"})
+		}
+		if o.Follow == "" {
+			out = append(out, spec.FieldError{Field: "management", Message: "it is asked about the replica that is followed", Hint: "add follow: replica"})
+		}
+	}
+	if o.RequireSynchronised && o.Management == "" {
+		out = append(out, spec.FieldError{Field: "require_synchronised", Message: "only the management API tells whether a replica is complete", Hint: "add management: http://user:password@host:15672"})
+	}
+	if o.Producer != "" && o.Sequence == "" {
+		out = append(out, spec.FieldError{Field: "producer", Message: "it says whose number it is, and there is none", Hint: "add sequence: headers.seq"})
+	}
+	return out
 }
 
 func (o *Options) checkQueue() []spec.FieldError {

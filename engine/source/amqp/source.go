@@ -221,6 +221,9 @@ func (s *Source) connect(ctx context.Context) (*session, error) {
 			return nil, err
 		}
 	}
+	if s.cfg.Follow == FollowReplica {
+		s.next = 0 // the replica's node, also after another one had to do
+	}
 	said := "" // a reason is logged when it is new
 	for {
 		sess, err := s.round(ctx)

@@ -249,3 +249,24 @@ func ExampleNew() {
 	// source amqp: queue: a queue's name has 1 to 255 bytes, this one 0
 	// broker URL 1: not a usable amqp:// or amqps:// URL (reserved characters in a password must be percent-encoded)
 }
+
+func TestFollowOptions(t *testing.T) {
+	for rule, c := range map[string]struct {
+		o     Options
+		wrong string // field
+	}{
+		"all of them":             {Options{Queue: "q", Identity: "message_id", Follow: FollowReplica, Management: "http://u:p@h:15672", RequireSynchronised: true, Sequence: "headers.seq", Producer: "headers.plant"}, ""},
+		"no address":              {Options{Queue: "q", Identity: "message_id", Follow: FollowReplica, Management: "amqp://h"}, "management"},
+		"nothing to follow":       {Options{Queue: "q", Identity: "message_id", Management: "http://h"}, "management"},
+		"nobody to ask":           {Options{Queue: "q", Identity: "message_id", Follow: FollowReplica, RequireSynchronised: true}, "require_synchronised"},
+		"a producer of no number": {Options{Queue: "q", Identity: "message_id", Producer: "headers.plant"}, "producer"},
+	} {
+		wrong := c.o.Check()
+		if c.wrong == "" && len(wrong) > 0 || c.wrong != "" && (len(wrong) != 1 || wrong[0].Field != c.wrong) {
+			t.Errorf("%s: %v", rule, wrong)
+		}
+	}
+	if note := (&Options{Queue: "q", Identity: "message_id", Follow: FollowReplica}).PlanNote(); note == "" || (&Options{}).PlanNote() != "" {
+		t.Errorf("note %q", note)
+	}
+}
