@@ -13,7 +13,7 @@ import (
 // packages are the Debian packages that tests need beyond Go.
 var packages = []string{
 	"redis-server", "rabbitmq-server", "mariadb-server", "mosquitto", "chromium",
-	"gcc", "libc6-dev", "shellcheck", "python3-grpcio",
+	"gcc", "libc6-dev", "shellcheck", "python3-grpcio", "iproute2",
 }
 
 // setup installs what is missing of packages and leaves no service running.

@@ -164,10 +164,7 @@ func drillOptions(cmd *cobra.Command, t *topology.Topology, victim *topology.Nod
 	}
 	for i := range t.Nodes {
 		n := &t.Nodes[len(t.Nodes)-1-i]
-		e, err := endpoint(t, n)
-		if err != nil {
-			return o, environmentError(err)
-		}
+		e := endpoint(t, n)
 		if n.Role == topology.Replica {
 			o.Consume = e
 		}

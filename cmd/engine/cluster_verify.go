@@ -110,35 +110,28 @@ func gather(ctx context.Context, t *topology.Topology, f clusterVerifyFlags) (ve
 	}
 	in.Snapshot = s
 	if !f.noCanary && s.From != "" {
-		in.Canary, err = fly(ctx, t, f.timeout)
+		in.Canary = fly(ctx, t, f.timeout)
 	}
-	return in, err
+	return in, nil
 }
 
 // fly sends a canary through each node to the replica's.
-func fly(ctx context.Context, t *topology.Topology, timeout time.Duration) (map[string]canary.Result, error) {
+func fly(ctx context.Context, t *topology.Topology, timeout time.Duration) map[string]canary.Result {
 	var from []canary.Endpoint
 	for i := range t.Nodes {
-		e, err := endpoint(t, &t.Nodes[i])
-		if err != nil {
-			return nil, environmentError(err)
-		}
-		from = append(from, e)
-	}
-	to, err := endpoint(t, t.Replica())
-	if err != nil {
-		return nil, environmentError(err)
+		from = append(from, endpoint(t, &t.Nodes[i]))
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout+2*verify.CanaryLimit)
 	defer cancel()
-	return canary.Fly(ctx, to, from, 2*verify.CanaryLimit), nil
+	return canary.Fly(ctx, endpoint(t, t.Replica()), from, 2*verify.CanaryLimit)
 }
 
-func endpoint(t *topology.Topology, n *topology.Node) (canary.Endpoint, error) {
-	trust, err := snapshot.Trust(t)
-	return canary.Endpoint{
-		Node: n.Name, Address: t.AMQP(n), User: t.Admin.User, Password: t.Admin.Password, VHost: t.VHost, TLS: trust,
-	}, err
+func endpoint(t *topology.Topology, n *topology.Node) canary.Endpoint {
+	e := canary.Endpoint{Node: n.Name, Address: t.AMQP(n), User: t.Admin.User, Password: t.Admin.Password, VHost: t.VHost}
+	if t.TLS != nil {
+		e.TLS, e.Trust = true, t.TLS.Trust
+	}
+	return e
 }
 
 // verifyCode is the exit code of a report: what is wrong counts more than what

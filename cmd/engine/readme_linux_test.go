@@ -50,7 +50,10 @@ func TestEveryReadmeCommandIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := []string{"run", "test", "plan", "look", "tap", "top", "dlq", "dlqreplay", "replay", "reload", "check", "doctor", "plugin", "plugintap", "operate", "servers", "feed", "rows"}
+	run := []string{
+		"run", "test", "plan", "look", "tap", "top", "dlq", "dlqreplay", "replay", "reload", "check", "doctor", "plugin", "plugintap", "operate", "cluster", "clusterup",
+		"servers", "feed", "rows",
+	}
 	for _, m := range regexp.MustCompile("(?m)(.*)\n```sh$").FindAllStringSubmatch(string(text), -1) {
 		name := strings.TrimSuffix(strings.TrimPrefix(m[1], "<!-- test: "), " -->")
 		if !slices.Contains(run, name) {
@@ -69,7 +72,7 @@ func TestEveryReadmeCommandIsRun(t *testing.T) {
 func TestReadmeChecks(t *testing.T) {
 	blocks := readmeBlocks(t)
 	t.Chdir(root)
-	for _, name := range []string{"plan", "check"} {
+	for _, name := range []string{"plan", "check", "cluster"} {
 		var out, errs bytes.Buffer
 		for line := range strings.Lines(blocks["test "+name]) {
 			args, ok := strings.CutPrefix(strings.TrimSpace(line), "go run ./cmd/engine ")
@@ -87,7 +90,7 @@ func TestReadmeChecks(t *testing.T) {
 // exist.
 func TestDocumentsPointAtWhatIsThere(t *testing.T) {
 	tests := testNames(t)
-	for _, name := range []string{"README.md", "ARCHITECTURE.md", "FORMAT.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELIABILITY.md", "schemas/live.md", "schemas/plugin/README.md", "plugins/sdk/python/README.md"} {
+	for _, name := range []string{"README.md", "ARCHITECTURE.md", "FORMAT.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELIABILITY.md", "schemas/live.md", "schemas/plugin/README.md", "plugins/sdk/python/README.md", "pipelines/cluster.md"} {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)

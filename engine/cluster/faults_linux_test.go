@@ -90,12 +90,14 @@ func TestClusterLeaderKilledUnderLoad(t *testing.T) {
 		c.StartNode(t, victim)
 		exact(t, "mirrored, leader killed", fm)
 		exact(t, "quorum, leader killed", fq)
-		m.sound(t, "C10") // mirrors are synchronised again
+		m.whole(t, queue)
+		q.whole(t, queue)
 		if n == 3 && i < rounds(3, 10)-1 {
 			m.script(t, "linux", "3-queues.sh")
 			q.script(t, "linux", "3-queues.sh")
 		}
 	}
+	m.sound(t, "C10")
 	q.sound(t, "C10")
 }
 
@@ -245,7 +247,7 @@ func TestClusterRollingRestart(t *testing.T) {
 		c.StopNode(name)
 		c.StartNode(t, name)
 		for _, l := range []*live{m, q} {
-			l.sound(t, "C10", "C16")
+			l.whole(t, "master.plant1")
 		}
 	}
 	exact(t, "mirrored, rolling restart", fm)

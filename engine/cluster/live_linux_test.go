@@ -121,8 +121,9 @@ func (l *live) endpoints(names ...string) []canary.Endpoint {
 	return all
 }
 
-// verify makes all 22 checks, as the command does.
-func (l *live) verify(t *testing.T) verify.Report {
+// verify makes all 22 checks, as the command does. The canary flies once the others
+// have nothing to say but what is allowed.
+func (l *live) verify(t *testing.T, allowed []string) verify.Report {
 	t.Helper()
 	s := l.snapshot(t)
 	if l.facts == nil {
@@ -130,6 +131,10 @@ func (l *live) verify(t *testing.T) verify.Report {
 		l.facts = s.Facts
 	}
 	s.Facts = l.facts
+	r := verify.Run(verify.Input{Snapshot: s, NoCanary: true})
+	if slices.ContainsFunc(amiss(r), func(id string) bool { return !slices.Contains(allowed, id) }) {
+		return r
+	}
 	in := verify.Input{Snapshot: s, Canary: canary.Fly(t.Context(), l.endpoint("linux"), l.endpoints(l.top.Names()...), 10*time.Second)}
 	for name, r := range in.Canary { // its two seconds are for quieter machines
 		if r.Err == nil {
@@ -139,25 +144,50 @@ func (l *live) verify(t *testing.T) verify.Report {
 	return verify.Run(in)
 }
 
-func (l *live) findings(t *testing.T) []string {
-	t.Helper()
-	r := l.verify(t)
+// amiss are the checks that are not well.
+func amiss(r verify.Report) []string {
+	return slices.Sorted(slices.Values(append(r.Fired(verify.Finding), r.Fired(verify.Unknown)...)))
+}
+
+// items says what was found, for a failure's message.
+func items(r verify.Report) string {
+	var b strings.Builder
 	for _, c := range r.Checks {
 		for _, i := range c.Items {
-			t.Logf("%s %s: expected %s, seen %s", c.ID, i.Subject, i.Expected, i.Seen)
+			fmt.Fprintf(&b, "\n%s %s: expected %s, seen %s", c.ID, i.Subject, i.Expected, i.Seen)
 		}
 	}
-	return append(r.Fired(verify.Finding), r.Fired(verify.Unknown)...)
+	return b.String()
 }
 
 // sound waits until nothing is found but what is allowed.
 func (l *live) sound(t *testing.T, allowed ...string) {
 	t.Helper()
 	l.await(t, "a sound cluster", func() error {
-		for _, id := range l.findings(t) {
+		r := l.verify(t, allowed)
+		for _, id := range amiss(r) {
 			if !slices.Contains(allowed, id) {
-				return fmt.Errorf("%s fires", id)
+				return fmt.Errorf("%s fires:%s", id, items(r))
 			}
+		}
+		return nil
+	})
+}
+
+// whole waits until a queue has all of its copies again.
+func (l *live) whole(t *testing.T, queue string) {
+	t.Helper()
+	l.await(t, "all copies of "+queue, func() error {
+		q, err := l.Client(l.Node("linux")).Queue(t.Context(), l.top.VHost, queue)
+		if err != nil {
+			return err
+		}
+		copies, want := q.Online, 3
+		if l.top.Profile == topology.Mirrored {
+			copies, want = q.Synced, 1
+		}
+		if copies == nil || len(*copies) != want {
+			return fmt.Errorf("%v of %d", copies, want)
 		}
 		return nil
 	})
@@ -225,8 +255,8 @@ func (l *live) ctl(t *testing.T, args ...string) {
 func (l *live) fires(t *testing.T, want ...string) {
 	t.Helper()
 	l.await(t, fmt.Sprintf("findings %v", want), func() error {
-		if got := slices.Sorted(slices.Values(l.findings(t))); !reflect.DeepEqual(got, want) {
-			return fmt.Errorf("findings %v", got)
+		if r := l.verify(t, nil); !reflect.DeepEqual(amiss(r), want) {
+			return fmt.Errorf("findings %v:%s", amiss(r), items(r))
 		}
 		return nil
 	})

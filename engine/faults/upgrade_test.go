@@ -27,7 +27,7 @@ func upgradeRig(t *testing.T) *rig {
 	r.exec("ALTER TABLE readings ADD plugin VARCHAR(96)")
 	dir := t.TempDir()
 	testserver.Plugin(t, repoRoot(), dir, "1.0.0", nil)
-	testserver.Plugin(t, repoRoot(), dir, "1.1.0", map[string]string{"rule(9.0/5, 32)": fmt.Sprintf("rule(9.0/5, %d)", 32+shift)})
+	testserver.Plugin(t, repoRoot(), dir, "1.1.0", map[string]string{"+ conv.offset": fmt.Sprintf("+ conv.offset + %d", shift)})
 	text, err := os.ReadFile(r.file)
 	if err != nil {
 		t.Fatal(err)

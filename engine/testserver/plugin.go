@@ -5,9 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
+
+// ownVersion is where the source says which version it is.
+var ownVersion = regexp.MustCompile(`const Version = "[^"]*"`)
 
 // Plugin builds plugins/scale into dir as another version of itself. Each edit is a
 // text of its source files and what stands there in this version. root is the
@@ -19,7 +23,7 @@ func Plugin(t testing.TB, root, dir, version string, edits map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pairs := []string{`Version = "1.0.0"`, `Version = "` + version + `"`}
+	var pairs []string
 	for from, to := range edits {
 		pairs = append(pairs, from, to)
 	}
@@ -29,6 +33,7 @@ func Plugin(t testing.TB, root, dir, version string, edits map[string]string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		text = ownVersion.ReplaceAll(text, []byte(`const Version = "`+version+`"`))
 		edited := filepath.Join(t.TempDir(), filepath.Base(file))
 		if err := os.WriteFile(edited, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o600); err != nil {
 			t.Fatal(err)

@@ -6,10 +6,8 @@ package canary
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 
+	"github.com/millrace/millrace/engine/source/amqp/link"
 	"github.com/millrace/millrace/engine/spec"
 )
 
@@ -28,7 +27,8 @@ type Endpoint struct {
 	User     string
 	Password spec.Secret
 	VHost    string
-	TLS      *tls.Config // nil: without
+	TLS      bool
+	Trust    string // file with the authority's certificate, with TLS; "": the system's
 }
 
 // Result is what became of the canary of one node.
@@ -37,34 +37,20 @@ type Result struct {
 	Err  error         // why it did not arrive
 }
 
-// dial opens a connection that ends with ctx. Errors do not show the password.
+// dial logs in to a node. Errors do not show the password.
 func dial(ctx context.Context, e Endpoint, name string) (*amqp091.Connection, error) {
 	u := url.URL{Scheme: "amqp", User: url.UserPassword(e.User, e.Password.Reveal()), Host: e.Address, Path: "/" + e.VHost, RawPath: "/" + url.PathEscape(e.VHost)}
-	if e.TLS != nil {
+	if e.TLS {
 		u.Scheme = "amqps"
 	}
-	properties := amqp091.NewConnectionProperties()
-	properties.SetClientConnectionName(name)
-	config := amqp091.Config{
-		Properties: properties, TLSClientConfig: e.TLS, Heartbeat: 10 * time.Second,
-		Dial: func(network, address string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			deadline, ok := ctx.Deadline()
-			if !ok {
-				deadline = time.Now().Add(30 * time.Second)
-			}
-			return conn, conn.SetDeadline(deadline)
-		},
+	if e.Trust != "" {
+		u.RawQuery = url.Values{"cacertfile": {e.Trust}}.Encode()
 	}
-	conn, err := amqp091.DialConfig(u.String(), config)
+	brokers, err := link.Parse([]string{strings.ReplaceAll(u.String(), ",", "%2C")}) // a comma would part two
 	if err != nil {
-		text := strings.NewReplacer(u.String(), e.Address, e.Password.Reveal()+"@", "***@").Replace(err.Error())
-		return nil, fmt.Errorf("%s (%s): %s", e.Node, e.Address, text)
+		return nil, fmt.Errorf("%s: %w", e.Node, err)
 	}
-	return conn, nil
+	return link.Open(ctx, brokers[0], link.Options{Name: name})
 }
 
 // Fly publishes one message through each of from and waits for all of them on to,

@@ -165,7 +165,7 @@ func (s *Snapshot) certificates(ctx context.Context, timeout time.Duration) {
 // certificate looks at the certificate that a node shows, also where it is not
 // valid any more; then it says why it is not.
 func certificate(ctx context.Context, t *topology.Topology, n *topology.Node, timeout time.Duration) *Certificate {
-	config, err := Trust(t)
+	config, err := trusted(t)
 	if err != nil {
 		return &Certificate{Err: err}
 	}

@@ -68,7 +68,7 @@ type Shared struct {
 
 // Client returns a client for a node's management API.
 func Client(t *topology.Topology, n *topology.Node, timeout time.Duration) (*management.Client, error) {
-	trust, err := Trust(t)
+	trust, err := trusted(t)
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +77,9 @@ func Client(t *topology.Topology, n *topology.Node, timeout time.Duration) (*man
 	}), nil
 }
 
-// Trust is how servers are checked: by the authority of the file, or by the
+// trusted is how servers are checked: by the authority of the file, or by the
 // system's. nil without TLS.
-func Trust(t *topology.Topology) (*tls.Config, error) {
+func trusted(t *topology.Topology) (*tls.Config, error) {
 	if t.TLS == nil {
 		return nil, nil
 	}
