@@ -239,12 +239,12 @@ func (s *Snapshot) Refused() error {
 // Statistics of RabbitMQ come at intervals, 5 s unless it is set otherwise: a queue
 // that is new, or that has a new leader, says nothing until then.
 const (
-	settleTries = 4
+	settleTries = 9
 	settlePause = 2 * time.Second
 )
 
 // Settled takes a snapshot, and takes it again for as long as a queue of a running
-// node has not told its state, 6 s at most.
+// node has not told its state, a quarter of a minute at most.
 func Settled(ctx context.Context, t *topology.Topology, timeout time.Duration) (*Snapshot, error) {
 	for try := 1; ; try++ {
 		s, err := Take(ctx, t, timeout)
