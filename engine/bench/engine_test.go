@@ -82,9 +82,16 @@ func (s *servers) start(name, durability, dsn string, args ...string) *process {
 	}
 	p.cmd.Dir = "../.."
 	p.cmd.Stderr, p.cmd.Stdout = os.Stderr, os.Stderr
-	p.cmd.Env = append(os.Environ(), "AMQP_URLS="+s.rabbit.AMQPURL(), "REDIS_URL="+s.redis.URL(), "DB_DSN="+dsn)
+	p.cmd.Env = append(os.Environ(), "AMQP_URLS="+s.broker(), "REDIS_URL="+s.redis.URL(), "DB_DSN="+dsn)
 	must(s.t, p.cmd.Start())
 	return p
+}
+
+func (s *servers) broker() string {
+	if s.url != "" {
+		return s.url
+	}
+	return s.rabbit.AMQPURL()
 }
 
 // stop drains the engine and returns what it and its plugins have used.

@@ -40,6 +40,14 @@ func fill(t testing.TB, url string, count int) {
 			t.Fatal(err)
 		}
 	}
+	pour(t, url, count)
+}
+
+// pour publishes count persistent readings into the queues that are there.
+func pour(t testing.TB, url string, count int) {
+	t.Helper()
+	conn, ch := dial(t, url)
+	defer conn.Close()
 	if err := ch.Confirm(false); err != nil {
 		t.Fatal(err)
 	}

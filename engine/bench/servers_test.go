@@ -30,6 +30,7 @@ type servers struct {
 	redis  *testserver.RedisServer
 	maria  *testserver.MariaDBServer
 	bin    string
+	url    string // of the broker; "": rabbit's
 }
 
 func startServers(t *testing.T) *servers {

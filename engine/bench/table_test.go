@@ -90,6 +90,7 @@ func TestTable(t *testing.T) {
 		{"e", func() { tb.replay(0) }}, {"f", func() { tb.insert(0) }},
 		{"g", func() { tb.engine("strict", full) }}, {"h", func() { tb.replay(full) }}, {"i", func() { tb.insert(full) }},
 		{"j", tb.slowDisk},
+		{"k", tb.cluster},
 		{"l", tb.latency},
 	}
 	only := os.Getenv("BENCH_ONLY")

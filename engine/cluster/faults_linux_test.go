@@ -75,8 +75,8 @@ func exact(t *testing.T, what string, f *canary.Flow) {
 // TestClusterLeaderKilledUnderLoad kills the node that leads a mirrored and a quorum
 // queue with SIGKILL: every confirmed message arrives, once.
 func TestClusterLeaderKilledUnderLoad(t *testing.T) {
-	c := testserver.SharedRabbitCluster(t)
-	m, q := plant(t, c, topology.Mirrored, "killed-mirrored"), plant(t, c, topology.Quorum, "killed-quorum")
+	m, q := shared(t, topology.Mirrored), shared(t, topology.Quorum)
+	c := m.RabbitCluster
 	m.sound(t)
 	for i := range rounds(3, 10) {
 		n := i%3 + 1
@@ -239,9 +239,9 @@ func (l *live) channel(t *testing.T, node string, f func(*amqp091.Channel) error
 // TestClusterRollingRestart restarts every node under load, each once the one before
 // is complete again; clients go to the next node of their list.
 func TestClusterRollingRestart(t *testing.T) {
-	c := testserver.SharedRabbitCluster(t)
-	m, q := plant(t, c, topology.Mirrored, "rolling-mirrored"), plant(t, c, topology.Quorum, "rolling-quorum")
-	m.sound(t)
+	m, q := shared(t, topology.Mirrored), shared(t, topology.Quorum)
+	c := m.RabbitCluster
+	m.sound(t, "C10")
 	fm, fq := m.flow(t, "master.plant1", ""), q.flow(t, "master.plant1", "")
 	for _, name := range m.top.Names() {
 		c.StopNode(name)
@@ -256,9 +256,9 @@ func TestClusterRollingRestart(t *testing.T) {
 
 // TestClusterDrill runs the drill itself on both profiles.
 func TestClusterDrill(t *testing.T) {
-	c := testserver.SharedRabbitCluster(t)
 	for _, profile := range []string{topology.Quorum, topology.Mirrored} {
-		l := plant(t, c, profile, "drill-"+profile)
+		l := shared(t, profile)
+		c := l.RabbitCluster
 		r, err := drill.Run(t.Context(), drill.Options{
 			Topology: l.top, Victim: l.top.Node("WIN2"), Node: process{t, c, "WIN2"}, Client: c.Client(c.Node("linux")),
 			Publish: l.endpoints("linux", "WIN3"), Consume: l.endpoint("linux"), Rate: 100, Before: time.Second, Limit: limit, Told: t.Logf,

@@ -56,6 +56,20 @@ func plant(t *testing.T, c *testserver.RabbitCluster, profile, vhost string) *li
 	return l
 }
 
+// planted are the plans that tests share, by profile: after the first fault leaders
+// are not on their owners any more.
+var planted = map[string]*live{}
+
+// shared returns the shared cluster with the shared plan of a profile.
+func shared(t *testing.T, profile string) *live {
+	t.Helper()
+	c := testserver.SharedRabbitCluster(t)
+	if planted[profile] == nil {
+		planted[profile] = plant(t, c, profile, "shared-"+profile)
+	}
+	return planted[profile]
+}
+
 func (l *live) await(t *testing.T, what string, cond func() error) {
 	t.Helper()
 	testserver.Eventually(t, limit, what, cond)

@@ -173,9 +173,9 @@ func configured(t *testing.T, l *live) {
 // TestClusterSilentManagementIsReported stops a node's management API: what it does
 // not tell is a finding.
 func TestClusterSilentManagementIsReported(t *testing.T) {
-	c := testserver.SharedRabbitCluster(t)
-	l := plant(t, c, topology.Quorum, "silent")
-	l.sound(t)
+	l := shared(t, topology.Quorum)
+	c := l.RabbitCluster
+	l.sound(t, "C10")
 	if _, err := c.Tool("WIN3", "rabbitmq-plugins", "disable", "rabbitmq_management"); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestClusterSilentManagementIsReported(t *testing.T) {
 		if _, err := c.Tool("WIN3", "rabbitmq-plugins", "enable", "rabbitmq_management"); err != nil {
 			t.Error(err)
 		}
-		l.sound(t)
+		l.sound(t, "C10")
 	}()
 	l.await(t, "C02", func() error {
 		if got := amiss(l.verify(t, nil)); !slices.Contains(got, "C02") {

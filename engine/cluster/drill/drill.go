@@ -101,7 +101,7 @@ func (o *Options) prepare(ctx context.Context) error {
 		arguments["x-queue-type"] = "quorum"
 		arguments["x-quorum-initial-group-size"] = min(3, len(t.Nodes))
 	}
-	err := o.Client.RemoveQueue(ctx, t.VHost, QueueName, false) // of a drill that was broken off
+	err := o.Client.RemoveQueue(ctx, t.VHost, QueueName) // of a drill that was broken off
 	if err != nil && !management.NotFound(err) {
 		return err
 	}
@@ -184,7 +184,7 @@ func (o *Options) restart(ctx context.Context) error {
 func (o *Options) tidy() error {
 	ctx, cancel := context.WithTimeout(context.Background(), o.Limit)
 	defer cancel()
-	err := o.Client.RemoveQueue(ctx, o.Topology.VHost, QueueName, false)
+	err := o.Client.RemoveQueue(ctx, o.Topology.VHost, QueueName)
 	if o.Topology.Profile == topology.Mirrored {
 		err = errors.Join(err, o.Client.RemovePolicy(ctx, o.Topology.VHost, policyName))
 	}

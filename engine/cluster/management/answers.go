@@ -33,38 +33,21 @@ type Overview struct {
 type Listener struct {
 	Node     string `json:"node"`
 	Protocol string `json:"protocol"` // amqp, amqp/ssl, clustering, http, https, mqtt, ...
-	Address  string `json:"ip_address"`
 	Port     int    `json:"port"`
 }
 
 // Node is one node as the asked one sees it. Of a node that is down there is
 // little more than the name.
 type Node struct {
-	Name          string    `json:"name"`
-	Type          *string   `json:"type"` // disc or ram; RabbitMQ 4.3 knows no other than disc
-	Running       *bool     `json:"running"`
-	Partitions    *[]string `json:"partitions"` // nodes that it has lost sight of
-	MemAlarm      *bool     `json:"mem_alarm"`
-	DiskAlarm     *bool     `json:"disk_free_alarm"`
-	Plugins       *[]string `json:"enabled_plugins"`
-	Links         *[]Link   `json:"cluster_links"`
-	NetTick       *int      `json:"net_ticktime"`
-	BeingDrained  *bool     `json:"being_drained"`
-	Applications  []App     `json:"applications"`
-	UptimeMillis  *int64    `json:"uptime"`
-	MemUsed       *int64    `json:"mem_used"`
-	FreeDiskBytes *int64    `json:"disk_free"`
-}
-
-// Version returns the version of an Erlang application of the node, "" if it does
-// not say.
-func (n *Node) Version(name string) string {
-	for _, a := range n.Applications {
-		if a.Name == name {
-			return a.Version
-		}
-	}
-	return ""
+	Name         string    `json:"name"`
+	Type         *string   `json:"type"` // disc or ram; RabbitMQ 4.3 knows no other than disc
+	Running      *bool     `json:"running"`
+	Partitions   *[]string `json:"partitions"` // nodes that it has lost sight of
+	MemAlarm     *bool     `json:"mem_alarm"`
+	DiskAlarm    *bool     `json:"disk_free_alarm"`
+	Plugins      *[]string `json:"enabled_plugins"`
+	Links        *[]Link   `json:"cluster_links"`
+	BeingDrained *bool     `json:"being_drained"`
 }
 
 // IsRunning reports whether the node says that it runs.
@@ -73,12 +56,6 @@ func (n *Node) IsRunning() bool { return n.Running != nil && *n.Running }
 // Link is a connection between two nodes, which needs equal cookies.
 type Link struct {
 	Name string `json:"name"` // the other node
-}
-
-// App is an Erlang application of a node.
-type App struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
 }
 
 // Queue is one queue. Statistics are left out while the node that leads it has
@@ -205,6 +182,4 @@ func (c *ConsumerChannel) UnmarshalJSON(text []byte) error {
 type Connection struct {
 	Name string `json:"name"`
 	Node string `json:"node"`
-	User string `json:"user"`
-	SSL  *bool  `json:"ssl"`
 }

@@ -163,14 +163,9 @@ func (c *Client) RemovePolicy(ctx context.Context, vhost, name string) error {
 	return err
 }
 
-// RemoveQueue deletes a queue with its messages. With onlyEmpty a queue that
-// holds some is an error.
-func (c *Client) RemoveQueue(ctx context.Context, vhost, name string, onlyEmpty bool) error {
-	at := path("queues", vhost, name)
-	if onlyEmpty {
-		at += "?if-empty=true"
-	}
-	_, _, err := c.do(ctx, http.MethodDelete, at, nil)
+// RemoveQueue deletes a queue with its messages.
+func (c *Client) RemoveQueue(ctx context.Context, vhost, name string) error {
+	_, _, err := c.do(ctx, http.MethodDelete, path("queues", vhost, name), nil)
 	return err
 }
 

@@ -106,7 +106,7 @@ func (p *Plan) replaceQueue(q *topology.Queue, seen *management.Queue, want stri
 	vhost := p.topology.VHost
 	is := fmt.Sprintf("%s, durable %s, with %s messages", seen.Type, told(seen.Durable), told(seen.Messages))
 	p.add(Replace, "queue "+q.Name, is, want+"; its messages and bindings go", func(ctx context.Context, c *management.Client) error {
-		if err := c.RemoveQueue(ctx, vhost, q.Name, false); err != nil {
+		if err := c.RemoveQueue(ctx, vhost, q.Name); err != nil {
 			return err
 		}
 		return declare(ctx, c)

@@ -39,16 +39,18 @@ func CookieHash(cookie []byte) string {
 }
 
 // Expression is what `rabbitmqctl eval` computes on a node to give [ParseFacts] a
-// line. hosts are the names that the node must resolve.
+// line. hosts are the names that the node must resolve. It has no double quotes:
+// Windows' command interpreter would take what stands between two of them for its
+// own, a bar for a pipe.
 func Expression(hosts []string) string {
 	var quoted []string
 	for _, h := range hosts {
-		quoted = append(quoted, `"`+h+`"`)
+		quoted = append(quoted, "'"+h+"'")
 	}
-	return `lists:flatten(io_lib:format("node=~s cookie_hash=~s partition_handling=~w clock_ms=~w unresolved=~s", ` +
+	return `lists:flatten(io_lib:format('node=~s cookie_hash=~s partition_handling=~w clock_ms=~w unresolved=~w', ` +
 		`[node(), base64:encode(erlang:md5(atom_to_list(erlang:get_cookie()))), ` +
 		`application:get_env(rabbit, cluster_partition_handling, undefined), erlang:system_time(millisecond), ` +
-		`lists:join(",", [H || H <- [` + strings.Join(quoted, ",") + `], element(1, inet:gethostbyname(H)) =/= ok])])).`
+		`[H || H <- [` + strings.Join(quoted, ",") + `], element(1, inet:gethostbyname(H)) =/= ok]])).`
 }
 
 // ParseFacts reads the line that [Expression] gives, in quotes or not.
@@ -66,7 +68,7 @@ func ParseFacts(text string) (*Facts, error) {
 		case "clock_ms":
 			f.ClockMs, _ = strconv.ParseInt(value, 10, 64)
 		case "unresolved":
-			f.Unresolved = strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
+			f.Unresolved = strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("[],'", r) })
 		}
 	}
 	if f.Node == "" || f.CookieHash == "" || f.Partition == "" || f.ClockMs == 0 {

@@ -29,7 +29,7 @@ func TestCookieHash(t *testing.T) {
 func TestFactsAreReadFromAFolder(t *testing.T) {
 	dir := t.TempDir()
 	s := &Snapshot{Topology: &topology.Topology{Nodes: []topology.Node{{Name: "A", Erlang: "rabbit@A"}, {Name: "B", Erlang: "rabbit@B"}, {Name: "C", Erlang: "rabbit@C"}}}, Facts: map[string]*Facts{}}
-	const line = `"node=rabbit@A cookie_hash=x partition_handling=pause_minority clock_ms=1 unresolved=B,C"`
+	const line = `"node=rabbit@A cookie_hash=x partition_handling=pause_minority clock_ms=1 unresolved=['B','c-d']"`
 	for _, name := range []string{"A", "B"} {
 		if err := os.WriteFile(filepath.Join(dir, name+".facts"), []byte(line+"\r\n"), 0o600); err != nil {
 			t.Fatal(err)
