@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"github.com/millrace/millrace/engine/sink/chart"
+	filesink "github.com/millrace/millrace/engine/sink/file"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
 	stocksink "github.com/millrace/millrace/engine/sink/stock"
 	"github.com/millrace/millrace/engine/source/amqp"
@@ -20,6 +21,6 @@ func Builtin() *spec.Catalog {
 	return spec.NewCatalog(
 		amqp.Type, stock.RedisType,
 		jsontransform.Type, csvtransform.Type, exprtransform.Type, selecttransform.Type,
-		sqlsink.Type, chart.Type, stocksink.AMQPType, stocksink.RedisType,
+		sqlsink.Type, filesink.Type, chart.Type, stocksink.AMQPType, stocksink.RedisType,
 	)
 }

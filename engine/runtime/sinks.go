@@ -7,6 +7,7 @@ import (
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
+	filesink "github.com/millrace/millrace/engine/sink/file"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
 	stocksink "github.com/millrace/millrace/engine/sink/stock"
 	"github.com/millrace/millrace/engine/spec"
@@ -51,6 +52,11 @@ func (g *generation) buildSink(ctx context.Context, s plan.SinkRun) (node.Sink, 
 	switch opts := s.Spec.With.(type) {
 	case *sqlsink.Options:
 		return sqlsink.Open(ctx, g.sqlConfig(s, opts))
+	case *filesink.Options:
+		return filesink.Open(ctx, filesink.Config{
+			Options: *opts, Pipeline: g.spec.Name, Generation: g.name, Node: s.ID,
+			Passing: g.embedded != nil && g.embedded.redis != nil, Log: g.Logger,
+		})
 	case *stocksink.AMQPOptions:
 		conn := g.spec.Connections[opts.Connection]
 		if conn.Embedded() {

@@ -90,10 +90,10 @@ func (s *Sink) Position(ctx context.Context, stream string, lane int, start even
 	})
 	if err != nil {
 		err = s.classify(fmt.Errorf("position of %s: %w", key, err))
-		s.health.note(key, err)
+		s.health.Note(key.stream, key.lane, err)
 		return event.Position{}, err
 	}
-	s.health.note(key, nil)
+	s.health.Note(key.stream, key.lane, nil)
 	return at, nil
 }
 

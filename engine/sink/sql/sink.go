@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/sink/health"
 	"github.com/millrace/millrace/engine/spec"
 	"gorm.io/gorm"
 )
@@ -81,7 +82,7 @@ type Sink struct {
 	verified  atomic.Int64 // when it was looked at last, ns since the Unix epoch
 	verifying sync.Mutex
 	batches   sync.Pool // *batch
-	health    health
+	health    health.Lanes
 }
 
 var (
@@ -166,7 +167,7 @@ func (s *Sink) Write(ctx context.Context, u *node.Unit) error {
 	if err != nil && node.ClassOf(err) != node.Rejected {
 		err = fmt.Errorf("sink %q: unit %s..%s of %s: %w", s.cfg.Node, u.After, u.Last, key, err)
 	}
-	s.health.note(key, err)
+	s.health.Note(key.stream, key.lane, err)
 	if stored && s.cfg.OnCommit != nil {
 		s.cfg.OnCommit(len(u.Events), time.Since(begun))
 	}
@@ -253,7 +254,7 @@ func (s *Sink) knows(key laneKey) error {
 }
 
 // Status implements [node.Sink]: ready unless a lane's last attempt failed.
-func (s *Sink) Status() node.Status { return s.health.status() }
+func (s *Sink) Status() node.Status { return s.health.Status() }
 
 // Close implements [node.Sink]. Closing again does nothing.
 func (s *Sink) Close() error {
