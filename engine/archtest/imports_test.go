@@ -36,7 +36,7 @@ var forbidden = []struct {
 	{"engine/dag", "engine", []string{"engine/dag"}, true},
 	{"engine/node", "engine", []string{"engine/node", "engine/event"}, false},
 	{"engine/source", "engine/sink", nil, false},
-	{"engine/sink", "engine/source", nil, false},
+	{"engine/sink", "engine/source", []string{"engine/source/amqp/link"}, false},
 	{"engine/transform", "engine/stream", nil, false},
 	{"engine/transform", "engine/stage", nil, false},
 	{"engine/stream", "engine/stage", nil, false},

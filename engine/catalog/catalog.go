@@ -3,6 +3,7 @@
 package catalog
 
 import (
+	amqpsink "github.com/millrace/millrace/engine/sink/amqp"
 	"github.com/millrace/millrace/engine/sink/chart"
 	filesink "github.com/millrace/millrace/engine/sink/file"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
@@ -21,6 +22,6 @@ func Builtin() *spec.Catalog {
 	return spec.NewCatalog(
 		amqp.Type, stock.RedisType,
 		jsontransform.Type, csvtransform.Type, exprtransform.Type, selecttransform.Type,
-		sqlsink.Type, filesink.Type, chart.Type, stocksink.AMQPType, stocksink.RedisType,
+		sqlsink.Type, filesink.Type, chart.Type, amqpsink.Type, stocksink.RedisType,
 	)
 }

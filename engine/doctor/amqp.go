@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	stocksink "github.com/millrace/millrace/engine/sink/stock"
+	amqpsink "github.com/millrace/millrace/engine/sink/amqp"
 	"github.com/millrace/millrace/engine/source/amqp"
 	"github.com/millrace/millrace/engine/source/amqp/link"
 )
@@ -34,10 +34,10 @@ func (c *checker) needs(connection string) []need {
 			out = append(out, need{"source " + id, "queue", o.Queue, o.Declare, o.Alone()})
 		}
 	}
-	for id, o := range optionsOf[*stocksink.AMQPOptions](c.Pipeline) {
+	for id, o := range optionsOf[*amqpsink.Options](c.Pipeline) {
 		if o.Connection == connection && o.Queue != "" {
 			out = append(out, need{"sink " + id, "queue", o.Queue, o.Declare, false})
-		} else if o.Connection == connection {
+		} else if o.Connection == connection && o.Exchange != "" {
 			out = append(out, need{"sink " + id, "exchange", o.Exchange, false, false})
 		}
 	}

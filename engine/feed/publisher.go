@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/source/amqp/link"
 )
@@ -312,7 +310,7 @@ func refused(errs []error) bool {
 
 func (p *Publisher) dial(ctx context.Context, b link.Broker) (*outgoing, error) {
 	conn, err := link.Open(ctx, b, link.Options{
-		Name: "millrace feed " + p.cfg.Name, Wrap: func(c net.Conn) net.Conn { return bounded{c} },
+		Name: "millrace feed " + p.cfg.Name, Wrap: link.Bounded,
 	})
 	if err != nil {
 		return nil, err
@@ -335,40 +333,14 @@ func (p *Publisher) dial(ctx context.Context, b link.Broker) (*outgoing, error) 
 	return out, nil
 }
 
-// writeLimit is how long a broker may refuse to take data (it does while its memory
-// or disk is full) before the connection is given up and ctx is looked at again.
-const writeLimit = 10 * time.Second
-
-type bounded struct{ net.Conn }
-
-func (b bounded) Write(p []byte) (int, error) {
-	if err := b.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
-		return 0, err
-	}
-	return b.Conn.Write(p)
-}
-
 func (s *outgoing) close() {
 	_ = s.conn.CloseDeadline(time.Now().Add(2 * time.Second)) // an error means that it is closed already
 	<-s.done
 }
 
 func (s *outgoing) send(m *node.Message) error {
-	out := amqp.Publishing{
+	return s.ch.Publish(m.Exchange, m.RoutingKey, true, false, amqp.Publishing{
 		DeliveryMode: amqp.Persistent, MessageId: m.MessageID, ContentType: m.ContentType, Timestamp: m.Timestamp, Body: m.Body,
-	}
-	if len(m.Headers) > 0 {
-		out.Headers = amqp.Table{}
-		for _, h := range m.Headers {
-			out.Headers[h.Name] = tableValue(h.Value)
-		}
-	}
-	return s.ch.Publish(m.Exchange, m.RoutingKey, true, false, out)
-}
-
-func tableValue(v event.Value) any {
-	if v.Kind() == event.KindBytes {
-		return []byte(v.Text())
-	}
-	return v.Any()
+		Headers: link.Table(m.Headers),
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
+	amqpsink "github.com/millrace/millrace/engine/sink/amqp"
 	filesink "github.com/millrace/millrace/engine/sink/file"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
 	stocksink "github.com/millrace/millrace/engine/sink/stock"
@@ -57,19 +58,25 @@ func (g *generation) buildSink(ctx context.Context, s plan.SinkRun) (node.Sink, 
 			Options: *opts, Pipeline: g.spec.Name, Generation: g.name, Node: s.ID,
 			Passing: g.embedded != nil && g.embedded.redis != nil, Log: g.Logger,
 		})
-	case *stocksink.AMQPOptions:
-		conn := g.spec.Connections[opts.Connection]
-		if conn.Embedded() {
-			return nil, node.AsFatal(fmt.Errorf("connection %q is embedded: embedded queues carry the built-in data only", opts.Connection))
-		}
-		return stocksink.AMQP(stocksink.AMQPConfig{
-			AMQPOptions: *opts, URLs: []string{conn.Address().Reveal()}, Name: g.spec.Name + "." + s.ID, Log: g.Logger,
-		})
+	case *amqpsink.Options:
+		return g.amqpSink(s.ID, opts)
 	case *stocksink.RedisOptions:
 		return stocksink.RedisStream(stocksink.RedisConfig{RedisOptions: *opts, URL: g.address(g.spec, opts.Connection), Log: g.Logger})
 	default:
 		return nil, fmt.Errorf("no sink is built for options of type %T", opts)
 	}
+}
+
+func (g *generation) amqpSink(id string, opts *amqpsink.Options) (node.Sink, error) {
+	conn := g.spec.Connections[opts.Connection]
+	if conn.Embedded() {
+		return nil, node.AsFatal(fmt.Errorf("connection %q is embedded: embedded queues carry the built-in data only", opts.Connection))
+	}
+	cfg := amqpsink.Config{Options: *opts, URLs: []string{conn.Address().Reveal()}, Name: g.spec.Name + "." + id, Log: g.Logger}
+	if opts.Driver == amqpsink.DriverStock {
+		return stocksink.AMQP(cfg)
+	}
+	return amqpsink.New(cfg)
 }
 
 func (g *generation) sqlConfig(s plan.SinkRun, opts *sqlsink.Options) sqlsink.Config {

@@ -112,12 +112,15 @@ func Shutdown() error {
 //
 //	func TestMain(m *testing.M) { testserver.Main(m) }
 func Main(m *testing.M, leaks ...goleak.Option) {
-	goleak.VerifyTestMain(closing{m}, append(leaks, droppedLink)...)
+	goleak.VerifyTestMain(closing{m}, append(leaks, droppedLink...)...)
 }
 
 // droppedLink is what toxiproxy leaves behind of a connection that is dropped while
-// data is on its way: a goroutine that waits for ever to hand it on.
-var droppedLink = goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
+// data is on its way: goroutines that wait for ever to hand it on.
+var droppedLink = []goleak.Option{
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/stream.(*ChanWriter).Write"),
+}
 
 // closing is a test binary that ends its servers before goroutines are counted.
 type closing struct{ m *testing.M }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,49 +15,9 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/millrace/millrace/engine/expr"
+	amqpsink "github.com/millrace/millrace/engine/sink/amqp"
 	"github.com/millrace/millrace/engine/spec"
 )
-
-// AMQPOptions is the `with:` of a `sink: amqp` node.
-type AMQPOptions struct {
-	Connection string `yaml:"connection" jsonschema:"required,description=name of an amqp connection of this file"`
-	Queue      string `yaml:"queue,omitempty" jsonschema:"description=publish straight to this queue"`
-	Exchange   string `yaml:"exchange,omitempty" jsonschema:"description=publish to this exchange; it must exist"`
-	RoutingKey string `yaml:"routing_key,omitempty" jsonschema:"description=expression for the routing key of an event, such as: 'site.' + device"`
-	Declare    bool   `yaml:"declare,omitempty" jsonschema:"description=create the queue, durable, if the broker has none"`
-	Driver     string `yaml:"driver,omitempty" jsonschema:"enum=stock,description=stock (the only one): watermill's own adapter, which waits for a confirm after each event"`
-}
-
-// AMQPType describes `sink: amqp` to the pipeline reader.
-var AMQPType = spec.NodeType{
-	Kind: spec.Sink, Name: "amqp", Connection: "amqp", Reads: spec.Any,
-	Doc:       "Publishes each event to RabbitMQ, with confirms; at least once, under the event's id.",
-	NewConfig: func() any { return &AMQPOptions{} },
-}
-
-// Check reports every option that cannot work.
-func (o *AMQPOptions) Check() []spec.FieldError {
-	var out []spec.FieldError
-	add := func(field, format string, args ...any) {
-		out = append(out, spec.FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
-	}
-	switch {
-	case o.Queue == "" && o.Exchange == "":
-		add("queue", "neither a queue nor an exchange is named")
-	case o.Queue != "" && o.Exchange != "":
-		add("queue", "either a queue or an exchange, not both")
-	case o.Queue != "" && o.RoutingKey != "":
-		add("routing_key", "a queue is its own routing key")
-	case o.Queue == "" && o.Declare:
-		add("declare", "only a queue can be declared")
-	}
-	if o.RoutingKey != "" {
-		if _, err := expr.Compile(o.RoutingKey); err != nil {
-			add("routing_key", "%q: %v", o.RoutingKey, err)
-		}
-	}
-	return append(out, checkDriver(o.Driver)...)
-}
 
 func checkDriver(name string) []spec.FieldError {
 	if name == "" || name == "stock" {
@@ -67,20 +26,12 @@ func checkDriver(name string) []spec.FieldError {
 	return []spec.FieldError{{Field: "driver", Message: fmt.Sprintf("%q is not a driver; leave it out or write stock", name)}}
 }
 
-// AMQPConfig is everything that a sink to RabbitMQ needs.
-type AMQPConfig struct {
-	AMQPOptions
-	URLs []string // of the cluster's nodes, tried in turn; an entry may hold several, separated by commas
-	Name string   // shown by the broker's management tools
-	Log  *slog.Logger
-}
-
 // errURL stands for errors whose own text may hold a URL with its password.
 var errURL = errors.New("not a usable URL")
 
-// AMQP returns a sink that connects when it is first written to. Errors never hold
-// a URL.
-func AMQP(cfg AMQPConfig) (*Sink, error) {
+// AMQP returns a sink with `driver: stock`, that connects when it is first written
+// to. Errors never hold a URL.
+func AMQP(cfg amqpsink.Config) (*Sink, error) {
 	for _, e := range cfg.Check() {
 		return nil, fmt.Errorf("sink amqp: %w", e)
 	}
@@ -95,7 +46,7 @@ func AMQP(cfg AMQPConfig) (*Sink, error) {
 	// tries, it leaves a goroutine behind. So it is given up only for another broker.
 	out := outlet{name: "exchange " + strconv.Quote(cfg.Exchange), log: cfg.Log, keep: len(urls) == 1}
 	if cfg.Queue != "" {
-		out.name, out.fixed, out.ready = "queue "+strconv.Quote(cfg.Queue), cfg.Queue, cfg.queueThere
+		out.name, out.fixed, out.ready = "queue "+strconv.Quote(cfg.Queue), cfg.Queue, func(p message.Publisher) error { return queueThere(&cfg, p) }
 	}
 	if cfg.RoutingKey != "" {
 		program, err := expr.Compile(cfg.RoutingKey)
@@ -107,12 +58,12 @@ func AMQP(cfg AMQPConfig) (*Sink, error) {
 	var attempt atomic.Uint32
 	out.open = func(context.Context) (message.Publisher, error) {
 		url := urls[int(attempt.Add(1)-1)%len(urls)]
-		return wamqp.NewPublisher(cfg.watermill(url), watermillLog(cfg.Log))
+		return wamqp.NewPublisher(stockConfig(&cfg, url), watermillLog(cfg.Log))
 	}
 	return newSink(out), nil
 }
 
-func (c *AMQPConfig) watermill(url string) wamqp.Config {
+func stockConfig(c *amqpsink.Config, url string) wamqp.Config {
 	properties := amqp091.NewConnectionProperties()
 	properties.SetClientConnectionName("millrace stock sink " + c.Name)
 	exchange := c.Exchange
@@ -130,7 +81,7 @@ func (c *AMQPConfig) watermill(url string) wamqp.Config {
 
 // queueThere looks the queue up: the stock publisher has no eye for messages that
 // no queue takes, and the broker confirms those too.
-func (c *AMQPConfig) queueThere(p message.Publisher) error {
+func queueThere(c *amqpsink.Config, p message.Publisher) error {
 	pub, ok := p.(*wamqp.Publisher)
 	if !ok || !pub.IsConnected() {
 		return errors.New("not connected")

@@ -1,5 +1,5 @@
 // Package stocksink delivers events to other programs through watermill's own
-// publishers: RabbitMQ (`sink: amqp`) and Redis streams (`sink: redisstream`). It
+// publishers: RabbitMQ (`sink: amqp` with `driver: stock`) and Redis streams (`sink: redisstream`). It
 // stands at the last step of an event's way. Each event becomes one message whose
 // id is the event's id; there is no position in the outside system, so a unit that
 // is written again after a crash is published again, under the same ids: at least

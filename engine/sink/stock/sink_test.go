@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/node/sinktest"
+	amqpsink "github.com/millrace/millrace/engine/sink/amqp"
 	"github.com/millrace/millrace/engine/testserver"
 )
 
@@ -41,7 +42,7 @@ func ids(t *testing.T, texts []string) []event.ID {
 	return out
 }
 
-// rabbit is the suite's harness of `sink: amqp`.
+// rabbit is the suite's harness of `sink: amqp` with `driver: stock`.
 type rabbit struct {
 	url, queue string
 	ch         *amqp091.Channel
@@ -71,9 +72,9 @@ func (h *rabbit) Good(_ *testing.T, n int) *event.Event    { return good(n) }
 func (h *rabbit) Bad(*testing.T, int) *event.Event         { return nil }
 func (h *rabbit) Open(t *testing.T, _, _ string) node.Sink { return h.open(t, nil) }
 
-func (h *rabbit) open(t *testing.T, change func(*AMQPConfig)) *Sink {
+func (h *rabbit) open(t *testing.T, change func(*amqpsink.Config)) *Sink {
 	t.Helper()
-	cfg := AMQPConfig{AMQPOptions: AMQPOptions{Queue: h.queue}, URLs: []string{h.url}, Name: t.Name()}
+	cfg := amqpsink.Config{Options: amqpsink.Options{Queue: h.queue, Driver: amqpsink.DriverStock}, URLs: []string{h.url}, Name: t.Name()}
 	if change != nil {
 		change(&cfg)
 	}
@@ -140,8 +141,8 @@ func TestAMQPRoutingKeyByExpression(t *testing.T) {
 	if err := h.ch.QueueBind(h.queue, h.queue+".d1.#", "amq.topic", false, nil); err != nil {
 		t.Fatal(err)
 	}
-	s := h.open(t, func(c *AMQPConfig) {
-		c.AMQPOptions = AMQPOptions{Exchange: "amq.topic", RoutingKey: fmt.Sprintf("'%s.' + device", h.queue)}
+	s := h.open(t, func(c *amqpsink.Config) {
+		c.Options = amqpsink.Options{Exchange: "amq.topic", RoutingKey: fmt.Sprintf("'%s.' + device", h.queue)}
 	})
 	defer s.Close()
 	if err := s.Write(t.Context(), unitOf(good(1), good(2))); err != nil {
@@ -160,8 +161,8 @@ func TestAMQPRoutingKeyByExpression(t *testing.T) {
 
 func TestAMQPMissingTargetIsAwayNotLost(t *testing.T) {
 	h := newRabbit(t)
-	for name, o := range map[string]AMQPOptions{"queue": {Queue: fresh("none")}, "exchange": {Exchange: fresh("none")}} {
-		s := h.open(t, func(c *AMQPConfig) { c.AMQPOptions = o })
+	for name, o := range map[string]amqpsink.Options{"queue": {Queue: fresh("none")}, "exchange": {Exchange: fresh("none")}} {
+		s := h.open(t, func(c *amqpsink.Config) { c.Options = o })
 		err := s.Write(t.Context(), unitOf(good(1)))
 		if node.ClassOf(err) != node.Away || !strings.Contains(err.Error(), "NOT_FOUND") {
 			t.Errorf("%s: Write = %v (%v), want away and the reason", name, err, node.ClassOf(err))
@@ -178,7 +179,7 @@ func TestAMQPDeclares(t *testing.T) {
 	if _, err := h.ch.QueueDelete(h.queue, false, false, false); err != nil {
 		t.Fatal(err)
 	}
-	s := h.open(t, func(c *AMQPConfig) { c.Declare = true })
+	s := h.open(t, func(c *amqpsink.Config) { c.Declare = true })
 	defer s.Close()
 	if err := s.Write(t.Context(), unitOf(good(1))); err != nil {
 		t.Fatalf("Write: %v", err)
@@ -191,7 +192,7 @@ func TestAMQPDeclares(t *testing.T) {
 func TestFaultAMQPGoesOnAfterADroppedConnection(t *testing.T) {
 	h := newRabbit(t)
 	line := testserver.Proxy(t, testserver.SharedRabbitMQ(t).Addr())
-	s := h.open(t, func(c *AMQPConfig) { c.URLs = []string{"amqp://guest:guest@" + line.Addr() + "/"} })
+	s := h.open(t, func(c *amqpsink.Config) { c.URLs = []string{"amqp://guest:guest@" + line.Addr() + "/"} })
 	defer s.Close()
 	if err := s.Write(t.Context(), unitOf(good(0))); err != nil {
 		t.Fatalf("Write: %v", err)
@@ -284,14 +285,6 @@ func TestRedisEntryIsReadByWatermill(t *testing.T) {
 }
 
 func TestOptionsCheck(t *testing.T) {
-	amqp := map[string]AMQPOptions{
-		"queue": {}, "routing_key": {Exchange: "e", RoutingKey: "1 +"}, "declare": {Exchange: "e", Declare: true}, "driver": {Queue: "q", Driver: "fast"},
-	}
-	for field, o := range amqp {
-		if errs := o.Check(); len(errs) != 1 || errs[0].Field != field {
-			t.Errorf("Check of %+v = %v, want one error of %s", o, errs, field)
-		}
-	}
 	if errs := (&RedisOptions{Stream: "mr:{charts}:s:journal:0"}).Check(); len(errs) != 1 {
 		t.Errorf("Check of the engine's own stream = %v, want one error", errs)
 	}
@@ -303,7 +296,7 @@ func TestOptionsCheck(t *testing.T) {
 }
 
 func TestURLsAreUnprinted(t *testing.T) {
-	_, err := AMQP(AMQPConfig{AMQPOptions: AMQPOptions{Queue: "q"}, URLs: []string{"http://u:s3cret@h/"}})
+	_, err := AMQP(amqpsink.Config{Options: amqpsink.Options{Queue: "q"}, URLs: []string{"http://u:s3cret@h/"}})
 	if err == nil || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("AMQP = %v", err)
 	}

@@ -1,6 +1,6 @@
 // Package link opens connections to RabbitMQ for everything here that speaks
-// AMQP: the source that consumes and the feed that publishes. It stands before
-// the first step of an event's way; it opens no channel, consumes nothing, does
+// AMQP: the source that consumes, the sink and the feed that publish. It stands
+// before the first step of an event's way and behind the last; it opens no channel, consumes nothing, does
 // not reconnect by itself, and never puts a URL or a password into an error.
 package link
 
@@ -205,4 +205,22 @@ func mechanisms(uri amqp.URI) ([]amqp.Authentication, error) {
 		}
 	}
 	return out, nil
+}
+
+// writeLimit is how long a broker may refuse to take data (it does while its memory
+// or disk is full) before a publisher gives the connection up.
+const writeLimit = 10 * time.Second
+
+// Bounded returns conn, a write to which fails when the broker has taken nothing for
+// 10 s: for [Options.Wrap] of those who publish.
+func Bounded(conn net.Conn) net.Conn { return bounded{conn} }
+
+type bounded struct{ net.Conn }
+
+// Write implements [net.Conn].
+func (b bounded) Write(p []byte) (int, error) {
+	if err := b.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return 0, err
+	}
+	return b.Conn.Write(p)
 }

@@ -172,3 +172,20 @@ func appendObject(dst []byte, t amqp.Table) []byte {
 	}
 	return append(dst, '}')
 }
+
+// Table is the way back: headers as a message to be published has them, numbers,
+// bools and times with their types. Of headers with one name the last counts; nil if
+// there are none.
+func Table(headers []event.Header) amqp.Table {
+	if len(headers) == 0 {
+		return nil
+	}
+	out := amqp.Table{}
+	for _, h := range headers {
+		out[h.Name] = h.Value.Any()
+		if h.Value.Kind() == event.KindBytes {
+			out[h.Name] = []byte(h.Value.Text())
+		}
+	}
+	return out
+}
