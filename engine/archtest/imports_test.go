@@ -36,7 +36,7 @@ var forbidden = []struct {
 	{"engine/dag", "engine", []string{"engine/dag"}, true},
 	{"engine/node", "engine", []string{"engine/node", "engine/event"}, false},
 	{"engine/source", "engine/sink", nil, false},
-	{"engine/sink", "engine/source", []string{"engine/source/amqp/link"}, false},
+	{"engine/sink", "engine/source", []string{"engine/source/amqp/link", "engine/source/mqtt/link"}, false},
 	{"engine/transform", "engine/stream", nil, false},
 	{"engine/transform", "engine/stage", nil, false},
 	{"engine/stream", "engine/stage", nil, false},
@@ -48,6 +48,7 @@ var heavy = []struct {
 	home       []string
 }{
 	{"github.com/rabbitmq/amqp091-go", []string{"engine/source/amqp", "engine/feed", "engine/cluster/canary", "engine/sink/amqp", "engine/sink/stock", "engine/source/stock"}},
+	{"github.com/eclipse/paho.golang", []string{"engine/source/mqtt", "engine/sink/mqtt"}},
 	{"github.com/ThreeDotsLabs/watermill-amqp", []string{"engine/source", "engine/sink", "engine/stream"}},
 	{"github.com/ThreeDotsLabs/watermill-redisstream", []string{"engine/source", "engine/sink", "engine/stream"}},
 	{"github.com/redis/go-redis", []string{"engine/stream", "engine/sink/stock", "engine/source/stock"}},

@@ -6,6 +6,7 @@ import (
 	amqpsink "github.com/millrace/millrace/engine/sink/amqp"
 	"github.com/millrace/millrace/engine/sink/chart"
 	filesink "github.com/millrace/millrace/engine/sink/file"
+	mqttsink "github.com/millrace/millrace/engine/sink/mqtt"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
 	stocksink "github.com/millrace/millrace/engine/sink/stock"
 	"github.com/millrace/millrace/engine/source/amqp"
@@ -22,6 +23,6 @@ func Builtin() *spec.Catalog {
 	return spec.NewCatalog(
 		amqp.Type, stock.RedisType,
 		jsontransform.Type, csvtransform.Type, exprtransform.Type, selecttransform.Type,
-		sqlsink.Type, filesink.Type, chart.Type, amqpsink.Type, stocksink.RedisType,
+		sqlsink.Type, filesink.Type, chart.Type, amqpsink.Type, mqttsink.Type, stocksink.RedisType,
 	)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/engine/plan"
 	amqpsink "github.com/millrace/millrace/engine/sink/amqp"
 	filesink "github.com/millrace/millrace/engine/sink/file"
+	mqttsink "github.com/millrace/millrace/engine/sink/mqtt"
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
 	stocksink "github.com/millrace/millrace/engine/sink/stock"
 	"github.com/millrace/millrace/engine/spec"
@@ -60,6 +61,10 @@ func (g *generation) buildSink(ctx context.Context, s plan.SinkRun) (node.Sink, 
 		})
 	case *amqpsink.Options:
 		return g.amqpSink(s.ID, opts)
+	case *mqttsink.Options:
+		return mqttsink.New(mqttsink.Config{
+			Options: *opts, URLs: []string{g.spec.Connections[opts.Connection].Address().Reveal()}, Name: g.spec.Name + "." + s.ID, Log: g.Logger,
+		})
 	case *stocksink.RedisOptions:
 		return stocksink.RedisStream(stocksink.RedisConfig{RedisOptions: *opts, URL: g.address(g.spec, opts.Connection), Log: g.Logger})
 	default:

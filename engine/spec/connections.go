@@ -11,7 +11,7 @@ import (
 	"github.com/millrace/millrace/engine/spec/nearest"
 )
 
-// Kind returns "amqp", "redis" or "sql", "" if none is set.
+// Kind returns "amqp", "redis", "sql" or "mqtt", "" if none is set.
 func (c Connection) Kind() string {
 	switch {
 	case c.AMQP != nil:
@@ -20,6 +20,8 @@ func (c Connection) Kind() string {
 		return "redis"
 	case c.SQL != nil:
 		return "sql"
+	case c.MQTT != nil:
+		return "mqtt"
 	}
 	return ""
 }
@@ -33,6 +35,8 @@ func (c Connection) Address() Secret {
 		return c.Redis.URL
 	case c.SQL != nil:
 		return c.SQL.DSN
+	case c.MQTT != nil:
+		return c.MQTT.URLs
 	}
 	return ""
 }
@@ -50,7 +54,7 @@ func (p *Pipeline) LogAddress() Secret {
 }
 
 // addressField is the field of a connection that holds its address.
-var addressField = map[string]string{"amqp": "urls", "redis": "url", "sql": "dsn"}
+var addressField = map[string]string{"amqp": "urls", "redis": "url", "sql": "dsn", "mqtt": "urls"}
 
 func (c *checker) connections() {
 	for _, name := range slices.Sorted(maps.Keys(c.p.Connections)) {
@@ -68,7 +72,7 @@ func (c *checker) connections() {
 // oneServer checks that a connection has exactly one kind.
 func (c *checker) oneServer(path string) {
 	var found []string
-	for _, kind := range []string{"amqp", "redis", "sql"} {
+	for _, kind := range []string{"amqp", "redis", "sql", "mqtt"} {
 		if c.keys[join(path, kind)] != nil {
 			found = append(found, kind)
 		}
@@ -76,7 +80,7 @@ func (c *checker) oneServer(path string) {
 	switch n := c.values[path]; {
 	case n == nil || c.failed[path]:
 	case len(found) == 0 && (n.Kind != yaml.MappingNode || len(n.Content) == 0):
-		c.problem(c.keys[path], "no-server", "", "connection names no server, expected amqp, redis or sql")
+		c.problem(c.keys[path], "no-server", "", "connection names no server, expected amqp, redis, sql or mqtt")
 	case len(found) > 1:
 		c.problem(c.keys[join(path, found[1])], "several-servers", "make two connections of it", "a connection is either %s", strings.Join(found, " or "))
 	}
@@ -84,26 +88,35 @@ func (c *checker) oneServer(path string) {
 
 // address checks a connection's URLs without ever showing them.
 func (c *checker) address(conn Connection, path string) {
-	if conn.Embedded() || c.values[path] == nil || c.failed[path] || isNull(c.values[path]) {
+	if conn.Embedded() && conn.Kind() != "mqtt" || c.values[path] == nil || c.failed[path] || isNull(c.values[path]) {
 		return
 	}
 	want, ok := "", true
 	switch text := conn.Address().Reveal(); conn.Kind() {
 	case "amqp":
-		want = "amqp:// or amqps://, several with commas between"
-		for url := range strings.SplitSeq(text, ",") {
-			ok = ok && hasScheme(strings.TrimSpace(url), "amqp", "amqps")
-		}
+		want = "amqp:// or amqps://, several with commas between, or embedded"
+		ok = eachHasScheme(text, "amqp", "amqps")
+	case "mqtt":
+		want, ok = "mqtt:// or mqtts://, several with commas between", eachHasScheme(text, "mqtt", "mqtts")
 	case "redis":
-		want, ok = "redis://, rediss:// or unix://", hasScheme(text, "redis", "rediss", "unix")
+		want, ok = "redis://, rediss:// or unix://, or embedded", hasScheme(text, "redis", "rediss", "unix")
 	case "sql":
-		want = "user:password@tcp(host:port)/database, or sqlite:PATH"
+		want = "user:password@tcp(host:port)/database, or sqlite:PATH, or embedded"
 		ok = strings.HasPrefix(text, "sqlite:") || strings.Contains(text, "/")
 	}
 	if !ok {
 		c.failed[path] = true
-		c.problem(c.values[path], "bad-address", "", "%s is no address: want %s, or embedded", addressField[conn.Kind()], want)
+		c.problem(c.values[path], "bad-address", "", "%s is no address: want %s", addressField[conn.Kind()], want)
 	}
+}
+
+func eachHasScheme(urls string, schemes ...string) bool {
+	for url := range strings.SplitSeq(urls, ",") {
+		if !hasScheme(strings.TrimSpace(url), schemes...) {
+			return false
+		}
+	}
+	return true
 }
 
 func hasScheme(url string, schemes ...string) bool {

@@ -30,6 +30,7 @@ type Connection struct {
 	AMQP  *AMQPConnection  `yaml:"amqp,omitempty" jsonschema:"description=RabbitMQ"`
 	Redis *RedisConnection `yaml:"redis,omitempty" jsonschema:"description=Redis"`
 	SQL   *SQLConnection   `yaml:"sql,omitempty" jsonschema:"description=MariaDB or SQLite"`
+	MQTT  *MQTTConnection  `yaml:"mqtt,omitempty" jsonschema:"description=an MQTT 5 broker"`
 }
 
 // Embedded is the URL or DSN that stands for the in-process default.
@@ -51,6 +52,12 @@ type RedisConnection struct {
 // (user:password@tcp(host:port)/database), "sqlite:PATH", or "embedded".
 type SQLConnection struct {
 	DSN Secret `yaml:"dsn" jsonschema:"required,description=user:password@tcp(host:port)/database\\, sqlite:PATH\\, or embedded"`
+}
+
+// MQTTConnection is an MQTT 5 broker: URLs, comma-separated, tried in order. It has
+// no embedded stand-in.
+type MQTTConnection struct {
+	URLs Secret `yaml:"urls" jsonschema:"required,description=mqtt:// or mqtts:// URLs\\, comma-separated; parameters cacertfile\\, certfile and keyfile name files for TLS"`
 }
 
 // Log configures the pipeline's streams on Redis.

@@ -7,8 +7,8 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
-	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/sink/taken"
 )
 
 // window is how many messages are on their way unconfirmed.
@@ -28,16 +28,13 @@ type lane struct {
 	ch      *amqp091.Channel
 	returns chan amqp091.Return
 
-	unit  event.Position    // end of the unit that is under way
-	taken map[event.ID]bool // of its events, those that the broker has
+	taken taken.Unit // what of its present unit the broker has
 }
 
 // publish sends what of a unit the broker does not have yet, and returns when all of
 // it is confirmed.
 func (l *lane) publish(ctx context.Context, u *node.Unit, all []outgoing) error {
-	if l.unit != u.Last || l.taken == nil {
-		l.unit, l.taken = u.Last, map[event.ID]bool{}
-	}
+	l.taken.Begin(u)
 	if err := l.ready(ctx); err != nil {
 		return err
 	}
@@ -83,7 +80,7 @@ func (l *lane) ready(ctx context.Context) error {
 // does not exist: published to it they would close the channel.
 func (l *lane) targets(all []outgoing) (left []outgoing, rejects []node.EventReject, err error) {
 	for _, m := range all {
-		if l.taken[m.id] {
+		if l.taken.Has(m.id) {
 			continue
 		}
 		there := true
@@ -114,7 +111,7 @@ func (l *lane) send(ctx context.Context, batch []outgoing) ([]node.EventReject, 
 	refused := 0
 	for i, c := range confirms {
 		if c.Wait() {
-			l.taken[batch[i].id] = true
+			l.taken.Add(batch[i].id)
 		} else {
 			refused++
 		}
@@ -148,7 +145,7 @@ func (l *lane) returned(batch []outgoing) []node.EventReject {
 				}
 			}
 			m := at[r.MessageId]
-			delete(l.taken, m.id)
+			l.taken.Remove(m.id)
 			out = append(out, node.EventReject{Index: m.index, Reject: *reject("unroutable",
 				"no queue takes it: exchange %q, routing key %q (%d %s)", r.Exchange, r.RoutingKey, r.ReplyCode, r.ReplyText)})
 		default:

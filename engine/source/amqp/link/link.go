@@ -7,16 +7,16 @@ package link
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/millrace/millrace/engine/tlsfiles"
 )
 
 // Limits of one attempt to connect.
@@ -148,28 +148,11 @@ func encrypt(ctx context.Context, conn net.Conn, b Broker) (net.Conn, error) {
 // tlsConfig reads the files that the URL's parameters cacertfile, certfile and
 // keyfile name.
 func tlsConfig(uri amqp.URI) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: uri.ServerName}
-	if config.ServerName == "" {
-		config.ServerName = uri.Host
+	server := uri.ServerName
+	if server == "" {
+		server = uri.Host
 	}
-	if uri.CACertFile != "" {
-		pem, err := os.ReadFile(uri.CACertFile)
-		if err != nil {
-			return nil, fmt.Errorf("read cacertfile: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("cacertfile %s holds no certificate", uri.CACertFile)
-		}
-	}
-	if uri.CertFile != "" && uri.KeyFile != "" {
-		cert, err := tls.LoadX509KeyPair(uri.CertFile, uri.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("read certfile and keyfile: %w", err)
-		}
-		config.Certificates = []tls.Certificate{cert}
-	}
-	return config, nil
+	return tlsfiles.Files{CA: uri.CACertFile, Cert: uri.CertFile, Key: uri.KeyFile}.Config(server)
 }
 
 func handshake(conn net.Conn, b Broker, name string) (*amqp.Connection, error) {
