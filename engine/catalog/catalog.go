@@ -10,6 +10,7 @@ import (
 	sqlsink "github.com/millrace/millrace/engine/sink/sql"
 	stocksink "github.com/millrace/millrace/engine/sink/stock"
 	"github.com/millrace/millrace/engine/source/amqp"
+	"github.com/millrace/millrace/engine/source/mqtt"
 	"github.com/millrace/millrace/engine/source/stock"
 	"github.com/millrace/millrace/engine/spec"
 	csvtransform "github.com/millrace/millrace/engine/transform/csv"
@@ -21,7 +22,7 @@ import (
 // Builtin returns the built-in node types.
 func Builtin() *spec.Catalog {
 	return spec.NewCatalog(
-		amqp.Type, stock.RedisType,
+		amqp.Type, mqtt.Type, stock.RedisType,
 		jsontransform.Type, csvtransform.Type, exprtransform.Type, selecttransform.Type,
 		sqlsink.Type, filesink.Type, chart.Type, amqpsink.Type, mqttsink.Type, stocksink.RedisType,
 	)

@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/source/amqp"
 	"github.com/millrace/millrace/engine/source/amqp/follow"
+	"github.com/millrace/millrace/engine/source/mqtt"
 	"github.com/millrace/millrace/engine/source/stock"
 	"github.com/millrace/millrace/engine/spec"
 	"github.com/millrace/millrace/engine/stream"
@@ -42,6 +43,11 @@ func (r *sourceRun) open() (err error) {
 	case *amqp.Options:
 		identity = opts.Identity
 		r.source, err = r.openAMQP(opts)
+	case *mqtt.Options:
+		identity = opts.Identity
+		r.source, err = mqtt.New(mqtt.Config{
+			Options: *opts, URLs: []string{r.spec.Connections[opts.Connection].Address().Reveal()}, Name: r.name(), Log: r.engine.Logger,
+		})
 	case *stock.RedisOptions:
 		identity = opts.Identity
 		r.source, err = stock.RedisStream(stock.RedisConfig{

@@ -27,6 +27,8 @@ const (
 	Timeout = 10 * time.Second
 	// KeepAlive, in seconds: a broker that is silent for half as long again is gone.
 	KeepAlive = 10
+	// ackEvery is how often acknowledgements are sent.
+	ackEvery = 5 * time.Millisecond
 )
 
 // ErrURL marks a broker URL that cannot be used. The error's text never holds the URL
@@ -103,6 +105,7 @@ type Conn struct {
 	Present bool // the broker has kept the session
 
 	raw    net.Conn
+	acks   bool       // acknowledgements may be on their way to the connection
 	mu     sync.Mutex // guards reason
 	reason error
 }
@@ -116,7 +119,7 @@ func Open(ctx context.Context, b Broker, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to broker %s: %w", b, err)
 	}
-	c := &Conn{Broker: b.addr, raw: raw}
+	c := &Conn{Broker: b.addr, raw: raw, acks: o.Receive != nil}
 	c.Client = paho.NewClient(c.config(o))
 	answer, err := c.Connect(ctx, hello(b, o))
 	if err != nil {
@@ -155,7 +158,7 @@ func (c *Conn) config(o Options) paho.ClientConfig {
 		},
 	}
 	if o.Receive != nil {
-		config.EnableManualAcknowledgment, config.SendAcksInterval = true, 5*time.Millisecond
+		config.EnableManualAcknowledgment, config.SendAcksInterval = true, ackEvery
 		config.OnPublishReceived = []func(paho.PublishReceived) (bool, error){func(p paho.PublishReceived) (bool, error) {
 			o.Receive(p.Packet)
 			return true, nil
@@ -226,9 +229,16 @@ func (c *Conn) Why() error {
 // Cut ends the connection without a farewell: the broker publishes the will.
 func (c *Conn) Cut() { _ = c.raw.Close() }
 
-// Close ends the connection with a farewell; there is no will then. It returns when
-// nothing of the connection is left.
+// Close ends the connection with a farewell; there is no will then. Acknowledgements
+// given before it have some time to go out; a message whose acknowledgement does not
+// comes again. It returns when nothing of the connection is left.
 func (c *Conn) Close() {
+	if c.acks {
+		select {
+		case <-time.After(4 * ackEvery):
+		case <-c.Done():
+		}
+	}
 	_ = c.raw.SetWriteDeadline(time.Now().Add(time.Second))
 	_ = c.Disconnect(&paho.Disconnect{ReasonCode: 0}) // it may be gone already
 	<-c.Done()
