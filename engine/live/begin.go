@@ -14,6 +14,11 @@ const (
 // begin brings a viewer to a tick from which the class goes on: from its cursor,
 // or with a history.
 func (v *viewer) begin(ctx context.Context, q query) error {
+	if v.class.key.none {
+		here, _, _ := v.hub.here()
+		v.at, v.total = here.seq, here.total
+		return nil
+	}
 	if q.resume != "" {
 		err := v.resume(ctx, q.resume)
 		if reason, ok := errors.AsType[*resetError](err); ok {
@@ -34,7 +39,7 @@ func (v *viewer) begin(ctx context.Context, q query) error {
 // reset tells that what comes does not go on from what the viewer has, and begins anew.
 func (v *viewer) reset(reason string) error {
 	v.hub.count.resets.Add(1)
-	if err := v.write(appendEvent(nil, "reset", "", marshal(map[string]string{"reason": reason}))); err != nil {
+	if err := v.write(v.wire().event(nil, "reset", "", marshal(map[string]string{"reason": reason}))); err != nil {
 		return err
 	}
 	return v.history()
@@ -57,13 +62,13 @@ func (v *viewer) latest() error {
 	here, _, lines := v.hub.here()
 	v.at, v.total = here.seq, here.total
 	body := v.schema(lines[:here.series])
-	return v.writeAll(appendFrame(body, v.class.key.format, here.id, nil, part{history: true, begin: true, end: true}))
+	return v.writeAll(appendFrame(body, v.class.key, here.id, nil, part{history: true, begin: true, end: true}))
 }
 
 // schema is the first schema event of a connection, which also comes without lines.
 func (v *viewer) schema(lines []*series) []byte {
 	v.told = len(lines)
-	return appendEvent(nil, "schema", "", marshal(v.hub.schemaOf(v.class.passing(lines), v.class.key.format)))
+	return v.wire().event(nil, "schema", "", marshal(v.hub.schemaOf(v.class.passing(lines), v.class.key.format)))
 }
 
 // resume goes on behind id: from the hub's ring if it has the tick, else from the
@@ -166,7 +171,7 @@ func (v *viewer) fromLog(ctx context.Context, from, to []place, p part) error {
 		return nil
 	}
 	p.end = true
-	return v.write(appendFrame(nil, v.class.key.format, cursors.id(at), nil, p))
+	return v.write(appendFrame(nil, v.class.key, cursors.id(at), nil, p))
 }
 
 // readLane takes the next entries of a lane, none behind to.

@@ -22,6 +22,10 @@ type classKey struct {
 	format format
 	every  time.Duration // least time between two frames; 0: as the hub flushes
 	charts string        // sorted keys or ids of charts, "\x00" between; "" is all
+	wire   wire
+
+	subscribed bool // with sub: what else came into the protocol later is sent, too
+	none       bool // no charts at all
 }
 
 // class builds the messages of its viewers. Each viewer is a cursor into its ring:
@@ -147,7 +151,7 @@ func (c *class) put(from uint64, last *tick, lines []*series, runs []run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	body := c.appendSchema(nil, lines[min(c.series, last.series):last.series])
-	body = appendFrame(body, c.key.format, last.id, runs, part{})
+	body = appendFrame(body, c.key, last.id, runs, part{})
 	c.series = last.series
 	c.messages = append(c.messages, message{from: from, to: last.seq, total: last.total, lines: last.series, body: body})
 	c.bytes += len(body)
@@ -189,7 +193,7 @@ func (c *class) appendSchema(dst []byte, lines []*series) []byte {
 	if len(mine) == 0 {
 		return dst
 	}
-	return appendEvent(dst, "schema", "", marshal(c.hub.schemaOf(mine, c.key.format)))
+	return c.key.wire.event(dst, "schema", "", marshal(c.hub.schemaOf(mine, c.key.format)))
 }
 
 // verdict is what a viewer does next.
@@ -248,7 +252,7 @@ func (c *class) makeHistory() *history {
 // encodeHistory writes the schema and the window. Only its last frame has an id:
 // who was cut off before it begins anew.
 func (c *class) encodeHistory(w view) []byte {
-	body := appendEvent(nil, "schema", "", marshal(c.hub.schemaOf(w.lines, c.key.format)))
+	body := c.key.wire.event(nil, "schema", "", marshal(c.hub.schemaOf(w.lines, c.key.format)))
 	list := chunks(w.runs, historyChunk)
 	for i, runs := range list {
 		p := part{history: true, begin: i == 0, end: i == len(list)-1}
@@ -256,7 +260,7 @@ func (c *class) encodeHistory(w view) []byte {
 		if p.end {
 			id = w.at.id
 		}
-		body = appendFrame(body, c.key.format, id, runs, p)
+		body = appendFrame(body, c.key, id, runs, p)
 	}
 	return body
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Charts   []Chart
 	Pipeline string // name of the pipeline, shown to viewers
 	Version  string // of the engine, shown to viewers
+	Topics   Topics // what viewers may subscribe to beside charts; nil: nothing
 	Embedded bool   // the data does not outlive the process; viewers are told
 
 	Flush        time.Duration // least time between two frames, default 10ms, 1ms..1s

@@ -1,7 +1,6 @@
 package live
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"slices"
@@ -30,29 +29,17 @@ type run struct {
 	v      []float64
 }
 
-// appendEvent appends one server-sent event. data may have several lines; id "" is
-// left out.
-func appendEvent(dst []byte, name, id string, data []byte) []byte {
-	dst = append(append(dst, "event: "...), name...)
-	if id != "" {
-		dst = append(append(dst, "\nid: "...), id...)
+// appendFrame appends the frame event of runs as key's class writes it. The history
+// of a viewer that subscribed comes as snapshots.
+func appendFrame(dst []byte, key classKey, id string, runs []run, p part) []byte {
+	name := "frame"
+	if p.history && key.subscribed {
+		name = "snapshot"
 	}
-	for line := range bytes.SplitSeq(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")) {
-		dst = append(append(dst, "\ndata: "...), line...)
+	if key.format == formatCSV {
+		return key.wire.text(dst, name, id, appendCSV(nil, runs))
 	}
-	return append(dst, "\n\n"...)
-}
-
-// appendFrame appends a frame event in format f.
-func appendFrame(dst []byte, f format, id string, runs []run, p part) []byte {
-	if f == formatCSV {
-		return appendEvent(dst, "frame", id, appendCSV(nil, runs))
-	}
-	dst = append(dst, "event: frame\n"...)
-	if id != "" {
-		dst = append(append(append(dst, "id: "...), id...), '\n')
-	}
-	return append(appendColumns(append(dst, "data: "...), runs, p), "\n\n"...)
+	return key.wire.end(appendColumns(key.wire.begin(dst, name, id), runs, p))
 }
 
 // appendColumns appends the JSON of a frame:

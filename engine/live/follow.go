@@ -134,6 +134,7 @@ func (h *Hub) follow(ctx context.Context, name string, lane, index int, after ev
 		pause = retryFirst
 		h.setAway(index, nil)
 		if len(entries) == 0 {
+			h.caughtUp(index)
 			continue
 		}
 		for _, e := range entries {

@@ -230,7 +230,7 @@ func (r *received) take(events []sse) error {
 		switch e.name {
 		case "schema":
 			err = r.schema(e.data)
-		case "frame":
+		case "frame", "snapshot":
 			err = r.frame(e.data)
 		case "reset":
 			r.resets = append(r.resets, e.data)
@@ -240,6 +240,7 @@ func (r *received) take(events []sse) error {
 			r.gaps += g.Points
 		case "bye":
 			r.bye = true
+		case "graph", "stats", "dlq", "mark", "tap":
 		case "hello", "ping":
 			if !json.Valid([]byte(e.data)) || e.id != "" {
 				err = fmt.Errorf("bad %s: %+v", e.name, e)

@@ -50,6 +50,7 @@ type Hub struct {
 	clients int                  // guarded by mu
 	arrival chan struct{}        // guarded by mu; closed when a viewer comes and none was there
 	away    []error              // guarded by mu; by lane, nil while the log answers
+	behind  []bool               // guarded by mu; by lane: the log held more than the last read took
 	wake    chan struct{}        // capacity 1: there is something to make a tick of
 }
 
@@ -195,6 +196,7 @@ func (h *Hub) begin(starts []place) {
 	h.cursors = newCursors(h.cfg.Log.Epoch(), h.streams, h.cfg.Log.Lanes())
 	h.places = append([]place(nil), starts...)
 	h.away = make([]error, len(starts))
+	h.behind = make([]bool, len(starts))
 	h.moved = true
 	h.tickLocked()
 	close(h.ready)
@@ -225,6 +227,7 @@ func (h *Hub) seriesOf(chartIndex int, chartKey, key, unit string) *series {
 func (h *Hub) publish(lane int, at place, points []point, frames int) {
 	h.mu.Lock()
 	h.places[lane] = at
+	h.behind[lane] = frames == readFrames
 	h.moved = true
 	h.pending = append(h.pending, points...)
 	if len(h.pending) >= maxPending {
@@ -273,6 +276,12 @@ func (h *Hub) tickLocked() {
 	h.changed = make(chan struct{})
 }
 
+func (h *Hub) caughtUp(lane int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.behind[lane] = false
+}
+
 func (h *Hub) setAway(lane int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -310,17 +319,4 @@ func (h *Hub) Status() node.Status {
 		}
 	}
 	return node.Status{Ready: true}
-}
-
-// lag returns how far the newest place is behind now, and whether the log answers.
-func (h *Hub) newest() (uint64, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var ms uint64
-	ok := true
-	for i, p := range h.places {
-		ms = max(ms, p.ms)
-		ok = ok && h.away[i] == nil
-	}
-	return ms, ok
 }

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -18,8 +19,12 @@ type query struct {
 	resume string        // id to go on from
 	back   time.Duration // with history: how far back; 0 is the chart's window
 	begin  begin
+	others []subscription
 	handed bool // it comes from a hub that this one has taken the place of
 }
+
+// subscription is one to something else than charts.
+type subscription struct{ kind, name string }
 
 // begin says where a viewer begins that does not resume.
 type begin uint8
@@ -34,19 +39,17 @@ const (
 const (
 	maxHz         = 100
 	maxSubscribed = 64
+	maxWindow     = 24 * time.Hour
 )
 
 // parse reads the request. An error is the viewer's and says what was expected.
 func parse(r *http.Request) (query, error) {
 	values := r.URL.Query()
 	q := query{class: classKey{format: formatJSON}, stream: true}
-	if err := q.accept(values.Get("format"), r.Header.Get("Accept")); err != nil {
-		return q, err
-	}
-	if err := q.hz(values.Get("hz")); err != nil {
-		return q, err
-	}
-	if err := q.subscribe(values); err != nil {
+	err := errors.Join(
+		q.accept(values.Get("format"), r.Header.Get("Accept")), q.hz(values.Get("hz")),
+		q.subscribe(values), q.span(values.Get("window")))
+	if err != nil {
 		return q, err
 	}
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
@@ -74,6 +77,9 @@ func (q *query) accept(formatName, accept string) error {
 		switch kind {
 		case "text/event-stream":
 			return nil
+		case "application/x-ndjson":
+			q.class.wire = wireLines
+			return nil
 		case "application/json":
 			q.stream = false
 			return nil
@@ -99,29 +105,72 @@ func (q *query) hz(text string) error {
 	return nil
 }
 
-// subscribe reads sub=chart:KEY,chart:KEY; keys with commas come as several sub.
+// subscribe reads sub=chart:KEY,graph:PIPELINE,tap:NODE; names with commas come as
+// several sub.
 func (q *query) subscribe(values url.Values) error {
-	var keys []string
+	var charts []string
+	all := false
 	for _, list := range values["sub"] {
-		for item := range strings.SplitSeq(list, ",") {
-			kind, key, _ := strings.Cut(item, ":")
+		for _, item := range items(list) {
+			kind, name, _ := strings.Cut(item, ":")
 			switch {
 			case item == "":
-			case kind == "chart" && key == "*":
-				return nil
-			case kind == "chart" && key != "" && !strings.Contains(key, "\x00"):
-				keys = append(keys, key)
+				continue
+			case kind == "" || name == "" || strings.Contains(name, "\x00"):
+				return fmt.Errorf("sub=%s: expected KIND:NAME, such as chart:temperature", item)
+			case kind != "chart":
+				q.others = append(q.others, subscription{kind, name})
+			case name == "*":
+				all = true
 			default:
-				return fmt.Errorf("sub=%s: expected chart:KEY", item)
+				charts = append(charts, name)
 			}
+			q.class.subscribed = true
 		}
 	}
-	slices.Sort(keys)
-	keys = slices.Compact(keys)
-	if len(keys) > maxSubscribed {
-		return fmt.Errorf("sub: %d subscriptions are more than %d", len(keys), maxSubscribed)
+	return q.choose(charts, all)
+}
+
+// items cuts a list at the commas behind which another subscription begins: the key
+// of a chart may have some.
+func items(list string) []string {
+	var out []string
+	for item := range strings.SplitSeq(list, ",") {
+		if len(out) > 0 && item != "" && !strings.Contains(item, ":") {
+			out[len(out)-1] += "," + item
+			continue
+		}
+		out = append(out, item)
 	}
-	q.class.charts = strings.Join(keys, "\x00")
+	return out
+}
+
+// choose notes the charts; without any, all are meant unless something else is.
+func (q *query) choose(charts []string, all bool) error {
+	slices.Sort(charts)
+	charts = slices.Compact(charts)
+	slices.SortFunc(q.others, func(a, b subscription) int { return strings.Compare(a.kind+":"+a.name, b.kind+":"+b.name) })
+	q.others = slices.Compact(q.others)
+	if n := len(charts) + len(q.others); n > maxSubscribed {
+		return fmt.Errorf("sub: %d subscriptions are more than %d", n, maxSubscribed)
+	}
+	q.class.none = q.class.subscribed && !all && len(charts) == 0
+	if !all {
+		q.class.charts = strings.Join(charts, "\x00")
+	}
+	return nil
+}
+
+// span reads window=10m, how far back the history goes.
+func (q *query) span(text string) error {
+	if text == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Second || d > maxWindow {
+		return fmt.Errorf("window=%s: expected a time from 1s to %s, such as 10m", text, maxWindow)
+	}
+	q.begin, q.back = beginBack, d
 	return nil
 }
 

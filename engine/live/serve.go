@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
 )
 
@@ -35,11 +34,25 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, "the log cannot be read yet")
 		return
 	}
-	if !q.stream {
-		h.serveSnapshot(w, q)
+	topics, err := h.findTopics(r.Context(), q)
+	if err != nil {
+		refuse(w, err)
 		return
 	}
-	h.serveStream(w, r, q)
+	if !q.stream {
+		h.serveSnapshot(w, q, states(r.Context(), topics))
+		return
+	}
+	h.serveStream(w, r, q, topics)
+}
+
+// refuse answers with the error's code, 400 if it has none.
+func refuse(w http.ResponseWriter, err error) {
+	code := http.StatusBadRequest
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		code = refusal.Code
+	}
+	http.Error(w, err.Error(), code)
 }
 
 func unavailable(w http.ResponseWriter, text string) {
@@ -64,10 +77,10 @@ func (h *Hub) awaitReady(ctx context.Context) bool {
 	return false
 }
 
-func (h *Hub) serveStream(w http.ResponseWriter, r *http.Request, q query) {
+func (h *Hub) serveStream(w http.ResponseWriter, r *http.Request, q query, topics []*Topic) {
 	c := h.join(q.class)
 	if next := h.next.Load(); c == nil && next != nil {
-		next.serveStream(w, r, q) // which came in between
+		next.serveStream(w, r, q, topics) // which came in between
 		return
 	}
 	if c == nil {
@@ -75,7 +88,7 @@ func (h *Hub) serveStream(w http.ResponseWriter, r *http.Request, q query) {
 		return
 	}
 	head := w.Header()
-	head.Set("Content-Type", "text/event-stream; charset=utf-8")
+	head.Set("Content-Type", q.class.wire.contentType())
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Accel-Buffering", "no")
 	if r.Method == http.MethodHead {
@@ -83,6 +96,7 @@ func (h *Hub) serveStream(w http.ResponseWriter, r *http.Request, q query) {
 		return
 	}
 	v := &viewer{hub: h, class: c, w: w, control: http.NewResponseController(w)}
+	v.listen(topics)
 	err := v.serve(r.Context(), q)
 	for errors.Is(err, errHanded) {
 		if v.hub = v.hub.next.Load(); !v.joins(q) {
@@ -106,7 +120,11 @@ type viewer struct {
 	total   uint64 // points up to at, as in tick
 	told    int    // lines told of, in order of their ids
 	pending int    // bytes written and not flushed
+	topics  []*follower
+	every   time.Duration // between two looks at the topics; 0: there are none
 }
+
+func (v *viewer) wire() wire { return v.class.key.wire }
 
 // errHanded ends a viewer's time at a hub that another one has taken the place of.
 var errHanded = errors.New("another hub draws the charts")
@@ -133,6 +151,8 @@ func (v *viewer) run(ctx context.Context, q query) error {
 	if err := v.greet(ctx, q); err != nil {
 		return v.end(ctx, err)
 	}
+	look, stop := v.looks()
+	defer stop()
 	for {
 		more, err := v.advance()
 		if err != nil {
@@ -144,7 +164,11 @@ func (v *viewer) run(ctx context.Context, q query) error {
 		case <-ctx.Done():
 			return v.end(ctx, nil)
 		case <-ping.C:
-			if err := v.writeAll(v.hub.ping()); err != nil {
+			if err := v.writeAll(v.hub.ping(v.wire())); err != nil {
+				return err
+			}
+		case <-look:
+			if err := v.tell(ctx); err != nil {
 				return err
 			}
 		case <-more:
@@ -155,12 +179,27 @@ func (v *viewer) run(ctx context.Context, q query) error {
 // greet begins a connection, or goes on with one that another hub has begun.
 func (v *viewer) greet(ctx context.Context, q query) error {
 	if q.handed {
+		if v.class.key.none {
+			return v.begin(ctx, q)
+		}
 		return v.reset("the charts have changed")
 	}
-	if err := v.writeAll(v.hub.hello()); err != nil {
+	if err := v.writeAll(v.hub.hello(v.wire())); err != nil {
 		return err
 	}
-	return v.begin(ctx, q)
+	if err := v.begin(ctx, q); err != nil {
+		return err
+	}
+	return v.tell(ctx)
+}
+
+// looks ticks whenever it is time to look at the topics.
+func (v *viewer) looks() (<-chan time.Time, func()) {
+	if v.every == 0 {
+		return nil, func() {}
+	}
+	t := time.NewTicker(v.every)
+	return t.C, t.Stop
 }
 
 // end says bye, unless there is another hub to go on with or err is not for want of
@@ -238,7 +277,7 @@ func (v *viewer) frame(ticks []*tick, lines []*series, id string, p part) error 
 	if len(runs) == 0 {
 		return nil
 	}
-	return v.write(appendFrame(v.news(lines), v.class.key.format, id, runs, p))
+	return v.write(appendFrame(v.news(lines), v.class.key, id, runs, p))
 }
 
 // news is a schema event of the lines that the viewer was not told of, or nothing.
@@ -253,20 +292,34 @@ func (v *viewer) news(lines []*series) []byte {
 func (v *viewer) fall(upTo uint64) error {
 	ticks, lines, ok := v.hub.ticksAfter(v.at)
 	if ok && len(ticks) > 0 {
+		if err := v.tellMerged(len(ticks)); err != nil {
+			return err
+		}
 		return v.merged(ticks, lines)
 	}
 	here, _, lines := v.hub.here()
 	missed := here.total - v.total
 	v.hub.count.dropped.Add(missed)
-	body := appendEvent(v.news(lines), "gap", here.id, marshal(gap{Reason: "slow", Points: missed}))
+	body := v.wire().event(v.news(lines), "gap", here.id, marshal(gap{Reason: "slow", Points: missed}))
 	v.at, v.total = here.seq, here.total
 	return v.write(body)
 }
 
-// gap is the data of a `gap` event: points that this viewer will not get.
+// tellMerged tells a viewer that subscribed that n frames come as one.
+func (v *viewer) tellMerged(n int) error {
+	if !v.class.key.subscribed || n < 2 {
+		return nil
+	}
+	return v.write(v.wire().event(nil, "gap", "", marshal(gap{Reason: "merged", Frames: uint64(n)})))
+}
+
+// gap is the data of a `gap` event: what this viewer will not get, or not as it was.
 type gap struct {
-	Reason string `json:"reason"` // slow: the viewer read too slowly
-	Points uint64 `json:"points"`
+	Reason string `json:"reason"`           // slow: it read too slowly; merged: what comes is whole, in fewer frames
+	Points uint64 `json:"points"`           // that are left out
+	Frames uint64 `json:"frames,omitempty"` // that were merged into one
+	Sub    string `json:"sub,omitempty"`    // with items: of which subscription
+	Items  uint64 `json:"items,omitempty"`  // events of it that are left out
 }
 
 // write writes b in pieces, each under a deadline of its own.
@@ -316,23 +369,5 @@ func (v *viewer) writeAll(b []byte) error {
 }
 
 func (v *viewer) bye(reason string) error {
-	return v.writeAll(appendEvent(nil, "bye", "", marshal(map[string]string{"reason": reason})))
-}
-
-// hello is the first event of every connection.
-func (h *Hub) hello() []byte {
-	return appendEvent(nil, "hello", "", marshal(map[string]any{
-		"protocol": 1, "epoch": strconv.FormatUint(h.cursors.epoch, 10), "time": time.Now().UnixMilli(),
-		"pipeline": h.cfg.Pipeline, "version": h.cfg.Version, "embedded": h.cfg.Embedded,
-		"ping_ms": h.cfg.Ping.Milliseconds(),
-	}))
-}
-
-// ping carries the server's time, the append time of the newest entry that the
-// hub has read, and whether the log answers.
-func (h *Hub) ping() []byte {
-	newest, ok := h.newest()
-	return appendEvent(nil, "ping", "", marshal(map[string]any{
-		"time": time.Now().UnixMilli(), "head": newest, "log": map[bool]string{true: "ok", false: "away"}[ok],
-	}))
+	return v.writeAll(v.wire().event(nil, "bye", "", marshal(map[string]string{"reason": reason})))
 }

@@ -14,6 +14,7 @@ type Snapshot struct {
 	Time     int64        `json:"time"`   // ms since the Unix epoch
 	Pipeline string       `json:"pipeline"`
 	Charts   []*chartInfo `json:"charts"`
+	States   []stateOf    `json:"states,omitempty"` // of what else was subscribed to
 }
 
 // Snapshot returns the charts as they are now.
@@ -40,7 +41,7 @@ func (h *Hub) snapshot(c *class, since int64) Snapshot {
 	return out
 }
 
-func (h *Hub) serveSnapshot(w http.ResponseWriter, q query) {
+func (h *Hub) serveSnapshot(w http.ResponseWriter, q query, others []stateOf) {
 	h.mu.Lock()
 	c := h.newClass(q.class, h.ring.last())
 	h.mu.Unlock()
@@ -55,7 +56,9 @@ func (h *Hub) serveSnapshot(w http.ResponseWriter, q query) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(marshal(h.snapshot(c, since)), '\n')) // the viewer may be gone
+	out := h.snapshot(c, since)
+	out.States = others
+	_, _ = w.Write(append(marshal(out), '\n')) // the viewer may be gone
 }
 
 // ServeCharts serves GET /api/v1/charts: a [Snapshot] as JSON.
@@ -69,5 +72,5 @@ func (h *Hub) ServeCharts(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	h.serveSnapshot(w, q)
+	h.serveSnapshot(w, q, nil)
 }

@@ -18,6 +18,7 @@ type Stats struct {
 	Written   uint64 // messages written to viewers
 	Merged    uint64 // messages that a slow viewer got merged into one
 	Dropped   uint64 // points that slow viewers missed, each told in a gap
+	Skipped   uint64 // items of topics that slow viewers missed, each told in a gap
 	CutOff    uint64 // viewers that took nothing for the write timeout
 	Resumed   uint64 // viewers that went on from a cursor
 	Resets    uint64 // cursors that could not be resumed
@@ -25,7 +26,7 @@ type Stats struct {
 
 type counters struct {
 	frames, points, late, noValue, nonFinite, future, overflow, badFrames atomic.Uint64
-	messages, written, merged, dropped, cutOff, resumed, resets           atomic.Uint64
+	messages, written, merged, dropped, skipped, cutOff, resumed, resets  atomic.Uint64
 }
 
 // Stats returns the counts. It may be called at any time.
@@ -40,6 +41,6 @@ func (h *Hub) Stats() Stats {
 		NoValue: c.noValue.Load(), NonFinite: c.nonFinite.Load(), Future: c.future.Load(),
 		Overflow: c.overflow.Load(), BadFrames: c.badFrames.Load(),
 		Messages: c.messages.Load(), Written: c.written.Load(), Merged: c.merged.Load(),
-		Dropped: c.dropped.Load(), CutOff: c.cutOff.Load(), Resumed: c.resumed.Load(), Resets: c.resets.Load(),
+		Dropped: c.dropped.Load(), Skipped: c.skipped.Load(), CutOff: c.cutOff.Load(), Resumed: c.resumed.Load(), Resets: c.resets.Load(),
 	}
 }

@@ -90,7 +90,9 @@ func (h *Hub) join(key classKey) *class {
 		ctx, cancel := context.WithCancel(h.life)
 		c.stop = cancel
 		h.classes[key] = c
-		h.pumps.Go(func() { c.pump(ctx) })
+		if !key.none {
+			h.pumps.Go(func() { c.pump(ctx) })
+		}
 	}
 	c.viewers++
 	return c

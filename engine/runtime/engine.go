@@ -23,6 +23,7 @@ import (
 	"github.com/millrace/millrace/engine/pluginhost"
 	"github.com/millrace/millrace/engine/reload"
 	"github.com/millrace/millrace/engine/spec"
+	"github.com/millrace/millrace/engine/status"
 	"github.com/millrace/millrace/engine/stream"
 	"github.com/millrace/millrace/engine/tap"
 )
@@ -65,6 +66,9 @@ type Engine struct {
 	reloaded later // the reloads' API
 	host     *pluginhost.Host
 	recorder *metrics.Recorder
+	does     *status.Source
+	watched  *watched // what viewers may follow beside charts
+	marked   markList
 	embedded *embeddedServers
 	defined  atomic.Pointer[definition] // what runs now
 	crew     crew
@@ -95,6 +99,8 @@ func New(c Config) (*Engine, error) {
 	}
 	e := &Engine{Config: c, recorder: metrics.New(), fatal: make(chan error, 1)}
 	e.defined.Store(&definition{c.Pipeline, c.Plan})
+	e.does = e.status()
+	e.marked.add("start", "engine "+c.Version+" began")
 	e.reloads = newReloader(e)
 	e.replays = &replays{engine: e, runs: map[string]*replayRun{}}
 	return e, nil

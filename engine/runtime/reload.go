@@ -100,6 +100,7 @@ func (r *reloader) keep(result *reload.Result) {
 	r.mu.Unlock()
 	e := r.engine
 	e.recorder.Reloaded(string(result.Outcome))
+	e.marked.add("reload", fmt.Sprintf("reload %s: %s", result.ID, result.Outcome))
 	log := e.Logger.Info
 	if result.Failed() {
 		log = e.Logger.Error

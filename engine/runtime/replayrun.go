@@ -64,6 +64,7 @@ func (r *replayRun) wish() string {
 func (r *replayRun) run(ctx context.Context) {
 	log := r.engine.Logger.With("replay", r.rec.Name)
 	if !r.rec.Over() {
+		r.engine.marked.add("replay", fmt.Sprintf("replay %s runs", r.rec.Name))
 		log.Info("replay runs", "generation", r.rec.Generation, "events", r.rec.Total())
 		err := r.attempt(ctx)
 		if ctx.Err() != nil && !r.rec.Over() {
@@ -73,6 +74,7 @@ func (r *replayRun) run(ctx context.Context) {
 			r.rec.State, r.rec.Error = replay.Failed, err.Error()
 		}
 		r.rec.Ended = time.Now().UTC()
+		r.engine.marked.add("replay", fmt.Sprintf("replay %s: %s", r.rec.Name, r.rec.State))
 		log.Info("replay has ended", "state", r.rec.State, "error", r.rec.Error)
 	}
 	r.until(ctx, "write down how it ended", r.save)

@@ -22,12 +22,13 @@ import (
 // openLive opens the live hub of the plan's charts and runs it until background
 // ends, and opens the taps.
 func (e *Engine) openLive(background context.Context, services *errgroup.Group) error {
+	e.tapped = tap.New(tap.Config{Log: e.log, Plan: e.Plan, Logger: e.Logger.With("part", "tap")})
+	e.taps.set(e.tapped)
+	e.watched = newWatched(e)
 	hub, err := e.hub(e.Plan.Charts)
 	if err != nil {
 		return err
 	}
-	e.tapped = tap.New(tap.Config{Log: e.log, Plan: e.Plan, Logger: e.Logger.With("part", "tap")})
-	e.taps.set(e.tapped)
 	e.draw = func(hub *live.Hub) *drawing {
 		ctx, stop := context.WithCancel(background)
 		services.Go(func() error { return hub.Run(ctx) })
@@ -63,7 +64,7 @@ func (e *Engine) hub(list []plan.Chart) (*live.Hub, error) {
 	}
 	return live.New(live.Config{
 		Log: liveLog{e.log}, Charts: charts, Pipeline: e.Pipeline.Name, Version: e.Version, Embedded: e.embedded.any(),
-		Logger: e.Logger.With("part", "live"),
+		Topics: e.watched, Logger: e.Logger.With("part", "live"),
 	})
 }
 
@@ -98,9 +99,9 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 	return nil
 }
 
-// status serves what the engine does, also while it is starting.
-func (e *Engine) status() http.Handler {
-	return status.Handler(status.Config{
+// status is what the engine does, also while it is starting.
+func (e *Engine) status() *status.Source {
+	return status.New(status.Config{
 		Pipeline: e.pipeline, Generation: e.Generation, Version: e.Version, Recorder: e.recorder, Reasons: e.reasons,
 	})
 }
@@ -118,7 +119,7 @@ func routed(routes map[string]http.Handler) http.Handler {
 func (e *Engine) resources() map[string]http.Handler {
 	return map[string]http.Handler{
 		"GET /api/v1/dlq": &e.dlq, "GET /api/v1/dlq/": &e.dlq, "POST /api/v1/dlq/": &e.dlq,
-		"GET /api/v1/status":  e.status(),
+		"GET /api/v1/status":  e.does,
 		"GET /api/v1/plugins": &e.plugins, "GET /api/v1/plugins/": &e.plugins, "POST /api/v1/plugins/": &e.plugins,
 		"GET /api/v1/reload": &e.reloaded, "POST /api/v1/reload": &e.reloaded,
 		"GET /api/v1/replays": &e.replayed, "POST /api/v1/replays": &e.replayed,

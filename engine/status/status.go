@@ -73,14 +73,23 @@ type Config struct {
 	Reasons    func() []httpapi.Reason // why the engine is not ready
 }
 
-// Handler serves the [Status] of an engine that began when Handler was called.
-func Handler(c Config) http.Handler {
-	started := time.Now()
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		_ = json.NewEncoder(w).Encode(c.now(started)) // the asker may be gone
-	})
+// Source tells the status of an engine. It may be used from any goroutine.
+type Source struct {
+	cfg     Config
+	started time.Time
+}
+
+// New returns the source of an engine that begins now.
+func New(c Config) *Source { return &Source{c, time.Now()} }
+
+// Now returns the status as it is.
+func (s *Source) Now() *Status { return s.cfg.now(s.started) }
+
+// ServeHTTP serves the [Status] as JSON.
+func (s *Source) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(s.Now()) // the asker may be gone
 }
 
 func (c Config) now(started time.Time) *Status {

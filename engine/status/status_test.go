@@ -27,7 +27,7 @@ func config(r *metrics.Recorder) Config {
 func answer(t *testing.T, c Config) (s Status) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	Handler(c).ServeHTTP(w, httptest.NewRequest("GET", "/api/v1/status", nil))
+	New(c).ServeHTTP(w, httptest.NewRequest("GET", "/api/v1/status", nil))
 	if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil {
 		t.Fatalf("%s: %v", w.Body, err)
 	}

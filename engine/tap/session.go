@@ -119,10 +119,7 @@ func (s *session) event(t *taken, index int, ev *event.Event) error {
 	if ok, err := s.wanted(t, ev); err != nil || !ok {
 		return err
 	}
-	err := s.out.line(Event{
-		Stream: t.stream, Lane: t.number, Position: t.entry.At.String(), Index: index, Appended: time.UnixMilli(int64(t.entry.At.Ms)).UTC(),
-		ID: ev.ID.String(), RootID: ev.RootID, Key: ev.Key, Event: *eventjson.Of(ev),
-	})
+	err := s.out.line(shown(t.stream, t.number, t.entry, index, ev))
 	if err != nil {
 		return err
 	}
