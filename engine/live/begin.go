@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -19,6 +20,9 @@ func (v *viewer) begin(ctx context.Context, q query) error {
 		v.at, v.total = here.seq, here.total
 		return nil
 	}
+	if err := v.class.wait(ctx); err != nil {
+		return err
+	}
 	if q.resume != "" {
 		err := v.resume(ctx, q.resume)
 		if reason, ok := errors.AsType[*resetError](err); ok {
@@ -26,10 +30,12 @@ func (v *viewer) begin(ctx context.Context, q query) error {
 		}
 		return err
 	}
-	switch q.begin {
-	case beginLatest:
+	switch {
+	case v.class.key.reduction.px > 0:
+		return v.history()
+	case q.begin == beginLatest:
 		return v.latest()
-	case beginBack, beginEarliest:
+	case q.begin == beginBack || q.begin == beginEarliest:
 		return v.back(ctx, q)
 	default:
 		return v.history()
@@ -68,13 +74,14 @@ func (v *viewer) latest() error {
 // schema is the first schema event of a connection, which also comes without lines.
 func (v *viewer) schema(lines []*series) []byte {
 	v.told = len(lines)
-	return v.wire().event(nil, "schema", "", marshal(v.hub.schemaOf(v.class.passing(lines), v.class.key.format)))
+	return v.wire().event(nil, "schema", "", marshal(v.hub.schemaOf(v.class.passing(lines), v.class.key)))
 }
 
 // resume goes on behind id: from the hub's ring if it has the tick, else from the
 // log, so that an id of an earlier run of the engine is as good.
 func (v *viewer) resume(ctx context.Context, id string) error {
-	if t, lines := v.hub.find(id); t != nil {
+	reduced := v.class.key.reduction.px > 0
+	if t, lines := v.hub.find(id); t != nil && !reduced {
 		v.at, v.total = t.seq, t.total
 		v.hub.count.resumed.Add(1)
 		return v.write(v.schema(lines))
@@ -92,11 +99,14 @@ func (v *viewer) resume(ctx context.Context, id string) error {
 		}
 		return &resetError{errUnknown}
 	}
+	v.hub.count.resumed.Add(1)
+	if reduced {
+		return v.history() // columns that the viewer has are in it as they are now
+	}
 	_, _, lines := v.hub.here()
 	if err := v.write(v.schema(lines)); err != nil {
 		return err
 	}
-	v.hub.count.resumed.Add(1)
 	return v.catchUp(ctx, from, part{})
 }
 
@@ -146,38 +156,47 @@ func (v *viewer) catchUp(ctx context.Context, from []place, p part) error {
 // of what has been written by then. With p.history it is one history, the last
 // frame of which may be empty.
 func (v *viewer) fromLog(ctx context.Context, from, to []place, p part) error {
-	at := append([]place(nil), from...)
 	p.begin, p.end = p.history, false
 	cursors := v.hub.cursors.own()
-	for i := range at {
-		name, lane := v.hub.laneOf(i)
-		r, err := v.hub.newReader(name)
-		if err != nil {
-			return err
-		}
-		for at[i].less(to[i]) {
-			next, err := v.readLane(ctx, r, lane, at[i], to[i])
-			if err != nil {
-				return err
-			}
-			at[i] = next
-			if err := v.writePoints(r.cut(), cursors.id(at), p); err != nil {
-				return err
-			}
-			p.begin = false
-		}
-	}
-	if !p.history {
-		return nil
+	last, err := v.hub.scanLog(ctx, from, to, func(at []place, points []point) error {
+		err := v.writePoints(points, cursors.id(at), p)
+		p.begin = false
+		return err
+	})
+	if err != nil || !p.history {
+		return err
 	}
 	p.end = true
-	return v.write(appendFrame(nil, v.class.key, cursors.id(at), nil, p))
+	return v.write(appendFrame(nil, v.class.key, cursors.id(last), nil, p))
+}
+
+// scanLog reads lane after lane the entries in (from, to] and hands on their points
+// with the places up to which all is read, the last of which it returns. The points
+// are good until each returns.
+func (h *Hub) scanLog(ctx context.Context, from, to []place, each func(at []place, points []point) error) ([]place, error) {
+	at := slices.Clone(from)
+	for i := range at {
+		name, lane := h.laneOf(i)
+		r, err := h.newReader(name)
+		if err != nil {
+			return at, err
+		}
+		for at[i].less(to[i]) {
+			if at[i], err = r.readLane(ctx, lane, at[i], to[i]); err != nil {
+				return at, err
+			}
+			if err := each(at, r.cut()); err != nil {
+				return at, err
+			}
+		}
+	}
+	return at, nil
 }
 
 // readLane takes the next entries of a lane, none behind to.
-func (v *viewer) readLane(ctx context.Context, r *reader, lane int, after, to place) (place, error) {
-	epoch := v.hub.cursors.epoch
-	entries, err := v.hub.cfg.Log.ReadFrames(ctx, r.stream, lane, after.position(epoch), readFrames, resumeBlock)
+func (r *reader) readLane(ctx context.Context, lane int, after, to place) (place, error) {
+	epoch := r.hub.cursors.epoch
+	entries, err := r.hub.cfg.Log.ReadFrames(ctx, r.stream, lane, after.position(epoch), readFrames, resumeBlock)
 	if err != nil {
 		return after, err
 	}
@@ -209,12 +228,7 @@ func (v *viewer) back(ctx context.Context, q query) error {
 	_, to, lines := v.hub.here()
 	from := make([]place, len(to))
 	if q.begin == beginBack {
-		for i := range from {
-			from[i] = place{ms: uint64(max(since, 0))}
-			if to[i].less(from[i]) {
-				from[i] = to[i]
-			}
-		}
+		from = placesSince(since, to)
 	}
 	if err := v.write(v.schema(lines)); err != nil {
 		return err
@@ -222,8 +236,20 @@ func (v *viewer) back(ctx context.Context, q query) error {
 	return v.catchUp(ctx, from, part{history: true})
 }
 
+// placesSince are those of a time, none beyond to.
+func placesSince(ms int64, to []place) []place {
+	from := make([]place, len(to))
+	for i := range from {
+		from[i] = place{ms: uint64(max(ms, 0))}
+		if to[i].less(from[i]) {
+			from[i] = to[i]
+		}
+	}
+	return from
+}
+
 func (v *viewer) recent(since int64) error {
-	w := v.hub.window(v.class.pass, since)
+	w := v.hub.window(v.class.pass, since, 0)
 	v.at, v.total, v.told = w.at.seq, w.at.total, w.at.series
 	return v.writeAll(v.class.encodeHistory(w))
 }

@@ -24,6 +24,8 @@ type classKey struct {
 	charts string        // sorted keys or ids of charts, "\x00" between; "" is all
 	wire   wire
 
+	reduction reduction // zero: every point
+
 	subscribed bool // with sub: what else came into the protocol later is sent, too
 	none       bool // no charts at all
 }
@@ -35,7 +37,8 @@ type class struct {
 	key    classKey
 	charts map[string]bool // nil is all
 	stop   context.CancelFunc
-	scan   uint64 // ticks up to here are looked through; the pump's own
+	scan   uint64        // ticks up to here are looked through; the pump's own
+	seeded chan struct{} // closed once viewers may begin
 
 	mu       sync.Mutex
 	viewers  int           // guarded by Hub.mu
@@ -45,6 +48,9 @@ type class struct {
 	sent     uint64        // guarded by mu; last tick of the newest message
 	series   int           // guarded by mu; lines told of with the newest message
 	more     chan struct{} // guarded by mu; closed at the next message
+
+	reducer   *reducer // guarded by mu; nil: every point is sent
+	reducedTo *tick    // guarded by mu; what the reducer holds goes up to here
 
 	historyMu sync.Mutex
 	history   *history // guarded by historyMu; for newcomers
@@ -72,7 +78,7 @@ type history struct {
 func (h *Hub) newClass(key classKey, last *tick) *class {
 	c := &class{
 		hub: h, key: key, scan: last.seq,
-		dropped: last.seq, sent: last.seq, series: last.series, more: make(chan struct{}),
+		dropped: last.seq, sent: last.seq, series: last.series, more: make(chan struct{}), seeded: make(chan struct{}),
 	}
 	if key.charts != "" {
 		c.charts = map[string]bool{}
@@ -93,9 +99,12 @@ func (c *class) pass(s *series) bool {
 
 // pump builds messages until ctx ends.
 func (c *class) pump(ctx context.Context) {
+	if !c.seed(ctx) {
+		return
+	}
 	for ctx.Err() == nil {
 		changed := c.hub.change()
-		if c.emit() {
+		if c.emit(ctx) {
 			c.forgetHistory()
 			if c.key.every > 0 {
 				sleep(ctx, c.key.every)
@@ -111,10 +120,10 @@ func (c *class) pump(ctx context.Context) {
 
 // emit builds a message of the ticks that came since the last; false if they hold
 // nothing for this class.
-func (c *class) emit() bool {
+func (c *class) emit(ctx context.Context) bool {
 	ticks, lines, ok := c.hub.ticksAfter(c.scan)
 	if !ok {
-		c.lose()
+		c.lose(ctx)
 		return true
 	}
 	for len(ticks) > 0 && len(ticks[0].points) == 0 {
@@ -124,7 +133,7 @@ func (c *class) emit() bool {
 	if len(ticks) == 0 {
 		return false
 	}
-	runs := gather(ticks, lines, c.pass)
+	runs := c.runs(ticks, lines)
 	last := ticks[len(ticks)-1]
 	from := c.scan
 	c.scan = last.seq
@@ -135,9 +144,23 @@ func (c *class) emit() bool {
 	return true
 }
 
+// runs are what ticks bring the class's viewers.
+func (c *class) runs(ticks []*tick, lines []*series) []run {
+	if c.key.reduction.px > 0 {
+		return c.advance(ticks, lines)
+	}
+	return gather(ticks, lines, c.pass)
+}
+
 // lose begins anew at the newest tick, because the pump was starved for longer
 // than the hub keeps ticks. Viewers find themselves fallen behind and tell a gap.
-func (c *class) lose() {
+func (c *class) lose(ctx context.Context) {
+	if c.key.reduction.px > 0 {
+		if c.reseed(ctx) != nil {
+			sleep(ctx, retryFirst) // the log is away: again
+		}
+		return
+	}
 	here, _, lines := c.hub.here()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,7 +216,7 @@ func (c *class) appendSchema(dst []byte, lines []*series) []byte {
 	if len(mine) == 0 {
 		return dst
 	}
-	return c.key.wire.event(dst, "schema", "", marshal(c.hub.schemaOf(mine, c.key.format)))
+	return c.key.wire.event(dst, "schema", "", marshal(c.hub.schemaOf(mine, c.key)))
 }
 
 // verdict is what a viewer does next.
@@ -245,14 +268,21 @@ func (c *class) forgetHistory() {
 }
 
 func (c *class) makeHistory() *history {
-	w := c.hub.window(c.pass, 0)
+	w := c.windowNow()
 	return &history{seq: w.at.seq, total: w.at.total, lines: w.at.series, made: time.Now(), body: c.encodeHistory(w)}
+}
+
+func (c *class) windowNow() view {
+	if c.key.reduction.px > 0 {
+		return c.reducedNow()
+	}
+	return c.hub.window(c.pass, 0, 0)
 }
 
 // encodeHistory writes the schema and the window. Only its last frame has an id:
 // who was cut off before it begins anew.
 func (c *class) encodeHistory(w view) []byte {
-	body := c.key.wire.event(nil, "schema", "", marshal(c.hub.schemaOf(w.lines, c.key.format)))
+	body := c.key.wire.event(nil, "schema", "", marshal(c.hub.schemaOf(w.lines, c.key)))
 	list := chunks(w.runs, historyChunk)
 	for i, runs := range list {
 		p := part{history: true, begin: i == 0, end: i == len(list)-1}

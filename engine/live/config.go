@@ -32,6 +32,8 @@ type Config struct {
 	WriteTimeout time.Duration // a viewer that takes nothing for so long is cut off, default 5s
 	IdlePause    time.Duration // pause after each read while nobody looks, default 200ms
 	MaxClients   int           // default 4096; more are answered with 503
+	MaxClasses   int           // different queries that are looked at, default 512; more are answered with 503
+	MaxReduced   int           // of them such as are reduced to pixels, default 64; each keeps up to 7 MB
 	MaxSeries    int           // lines of all charts together, default 2048; points of more are counted, not kept
 	Recent       int           // points kept in order of arrival for those who resume, default 200000
 
@@ -44,6 +46,8 @@ func (c Config) withDefaults() Config {
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 5*time.Second)
 	c.IdlePause = cmp.Or(c.IdlePause, 200*time.Millisecond)
 	c.MaxClients = cmp.Or(c.MaxClients, 4096)
+	c.MaxClasses = cmp.Or(c.MaxClasses, 512)
+	c.MaxReduced = cmp.Or(c.MaxReduced, 64)
 	c.MaxSeries = cmp.Or(c.MaxSeries, 2048)
 	c.Recent = cmp.Or(c.Recent, 200_000)
 	if c.Logger == nil {

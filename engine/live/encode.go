@@ -27,6 +27,19 @@ type run struct {
 	series *series
 	t      []int64
 	v      []float64
+
+	min, max []float64 // of an envelope, the mean of which is v
+}
+
+// cut returns the first n points, and takes them off r.
+func (r *run) cut(n int) run {
+	out := run{series: r.series, t: r.t[:n], v: r.v[:n]}
+	r.t, r.v = r.t[n:], r.v[n:]
+	if r.min != nil {
+		out.min, out.max = r.min[:n], r.max[:n]
+		r.min, r.max = r.min[n:], r.max[n:]
+	}
+	return out
 }
 
 // appendFrame appends the frame event of runs as key's class writes it. The history
@@ -78,8 +91,17 @@ func appendTimesAndValues(dst []byte, r run) []byte {
 		}
 		dst = strconv.AppendInt(dst, t, 10)
 	}
-	dst = append(dst, `],"v":[`...)
-	for i, v := range r.v {
+	if r.min == nil {
+		return appendNumbers(append(dst, `],"v":[`...), r.v)
+	}
+	dst = appendNumbers(append(dst, `],"min":[`...), r.min)
+	dst = appendNumbers(append(dst, `,"avg":[`...), r.v)
+	return appendNumbers(append(dst, `,"max":[`...), r.max)
+}
+
+// appendNumbers appends the values and the bracket behind them.
+func appendNumbers(dst []byte, values []float64) []byte {
+	for i, v := range values {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
@@ -96,8 +118,18 @@ func appendNumber(dst []byte, v float64) []byte {
 	return strconv.AppendFloat(dst, v, 'f', -1, 64)
 }
 
-// csvHeader names the columns of CSV data; the time is RFC 3339 in UTC.
-const csvHeader = "chart,series,time,value,unit"
+// The columns of CSV data; the time is RFC 3339 in UTC.
+const (
+	csvHeader   = "chart,series,time,value,unit"
+	csvEnvelope = "chart,series,time,min,avg,max,unit"
+)
+
+func (k classKey) csvHeader() string {
+	if k.reduction.mode == modeEnvelope {
+		return csvEnvelope
+	}
+	return csvHeader
+}
 
 func appendCSV(dst []byte, runs []run) []byte {
 	for _, r := range runs {
@@ -106,8 +138,14 @@ func appendCSV(dst []byte, runs []run) []byte {
 		for i := range r.t {
 			dst = append(dst, prefix...)
 			dst = time.UnixMilli(r.t[i]).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
-			dst = append(appendNumber(append(dst, ','), r.v[i]), ',')
-			dst = append(append(dst, unit...), '\n')
+			if r.min != nil {
+				dst = appendNumber(append(dst, ','), r.min[i])
+			}
+			dst = appendNumber(append(dst, ','), r.v[i])
+			if r.min != nil {
+				dst = appendNumber(append(dst, ','), r.max[i])
+			}
+			dst = append(append(append(dst, ','), unit...), '\n')
 		}
 	}
 	return dst
@@ -159,8 +197,7 @@ func chunks(runs []run, size int) [][]run {
 	for _, r := range runs {
 		for len(r.t) > 0 {
 			n := min(room, len(r.t))
-			cur = append(cur, run{r.series, r.t[:n], r.v[:n]})
-			r.t, r.v = r.t[n:], r.v[n:]
+			cur = append(cur, r.cut(n))
 			if room -= n; room == 0 {
 				out, cur, room = append(out, cur), nil, size
 			}
@@ -191,6 +228,9 @@ type seriesInfo struct {
 	Unit string    `json:"unit,omitempty"`
 	T    []int64   `json:"t,omitempty"` // snapshots only
 	V    []float64 `json:"v,omitempty"`
+	Min  []float64 `json:"min,omitempty"` // of an envelope, in place of v
+	Avg  []float64 `json:"avg,omitempty"`
+	Max  []float64 `json:"max,omitempty"`
 }
 
 // schema is the data of a `schema` event: charts and lines, to be added to those
@@ -198,12 +238,17 @@ type seriesInfo struct {
 type schema struct {
 	Charts []*chartInfo `json:"charts"`
 	CSV    string       `json:"csv,omitempty"`
+
+	Px     int64 `json:"px,omitempty"`        // columns of the window, if points are reduced
+	Window int64 `json:"window_ms,omitempty"` // with px
+	Mode   mode  `json:"mode,omitempty"`      // with px
 }
 
-func (h *Hub) schemaOf(lines []*series, f format) schema {
-	out := schema{Charts: []*chartInfo{}}
-	if f == formatCSV {
-		out.CSV = csvHeader
+func (h *Hub) schemaOf(lines []*series, key classKey) schema {
+	how := key.reduction
+	out := schema{Charts: []*chartInfo{}, Px: how.px, Window: how.span, Mode: how.mode}
+	if key.format == formatCSV {
+		out.CSV = key.csvHeader()
 	}
 	at := map[*group]*chartInfo{}
 	for _, s := range lines {

@@ -48,7 +48,7 @@ func parse(r *http.Request) (query, error) {
 	q := query{class: classKey{format: formatJSON}, stream: true}
 	err := errors.Join(
 		q.accept(values.Get("format"), r.Header.Get("Accept")), q.hz(values.Get("hz")),
-		q.subscribe(values), q.span(values.Get("window")))
+		q.subscribe(values), q.window(values.Get("window")), q.reduce(values.Get("px"), values.Get("mode")))
 	if err != nil {
 		return q, err
 	}
@@ -154,15 +154,36 @@ func (q *query) choose(charts []string, all bool) error {
 	if n := len(charts) + len(q.others); n > maxSubscribed {
 		return fmt.Errorf("sub: %d subscriptions are more than %d", n, maxSubscribed)
 	}
-	q.class.none = q.class.subscribed && !all && len(charts) == 0
+	q.class.none = len(q.others) > 0 && !all && len(charts) == 0
 	if !all {
 		q.class.charts = strings.Join(charts, "\x00")
 	}
 	return nil
 }
 
-// span reads window=10m, how far back the history goes.
-func (q *query) span(text string) error {
+// reduce reads px=1200 and mode=m4; it comes behind the window.
+func (q *query) reduce(px, how string) error {
+	if px == "" && how == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(px)
+	if err != nil || n < 1 || n > maxPx {
+		return fmt.Errorf("px=%s: expected a whole number from 1 to %d", px, maxPx)
+	}
+	switch mode(how) {
+	case "":
+		how = string(modeM4)
+	case modeM4, modeEnvelope:
+	default:
+		return fmt.Errorf("mode=%s: expected m4 or envelope", how)
+	}
+	q.class.subscribed = true
+	q.class.reduction = reduction{px: int64(n), span: q.back.Milliseconds(), mode: mode(how)}
+	return nil
+}
+
+// window reads window=10m, how far back the history goes.
+func (q *query) window(text string) error {
 	if text == "" {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -34,6 +35,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, "the log cannot be read yet")
 		return
 	}
+	q.class.reduction.span = h.span(q.class.reduction)
 	topics, err := h.findTopics(r.Context(), q)
 	if err != nil {
 		refuse(w, err)
@@ -44,6 +46,14 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.serveStream(w, r, q, topics)
+}
+
+// span is how much time reduced lines show: what was asked for, or the longest window.
+func (h *Hub) span(how reduction) int64 {
+	if how.px == 0 {
+		return 0
+	}
+	return cmp.Or(how.span, h.cfg.window().Milliseconds())
 }
 
 // refuse answers with the error's code, 400 if it has none.
@@ -290,6 +300,9 @@ func (v *viewer) news(lines []*series) []byte {
 // fall catches up a viewer behind which the class's ring has moved on: in one
 // merged frame while the hub still has the ticks, else with a gap.
 func (v *viewer) fall(upTo uint64) error {
+	if v.class.key.reduction.px > 0 {
+		return v.again(max(upTo, v.at) - v.at)
+	}
 	ticks, lines, ok := v.hub.ticksAfter(v.at)
 	if ok && len(ticks) > 0 {
 		if err := v.tellMerged(len(ticks)); err != nil {
@@ -303,6 +316,16 @@ func (v *viewer) fall(upTo uint64) error {
 	body := v.wire().event(v.news(lines), "gap", here.id, marshal(gap{Reason: "slow", Points: missed}))
 	v.at, v.total = here.seq, here.total
 	return v.write(body)
+}
+
+// again gives a viewer of reduced lines, which has fallen n ticks behind, the window as
+// it is now: what it missed is in there.
+func (v *viewer) again(n uint64) error {
+	v.hub.count.merged.Add(1)
+	if err := v.tellMerged(int(n)); err != nil {
+		return err
+	}
+	return v.history()
 }
 
 // tellMerged tells a viewer that subscribed that n frames come as one.

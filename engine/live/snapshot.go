@@ -19,14 +19,14 @@ type Snapshot struct {
 
 // Snapshot returns the charts as they are now.
 func (h *Hub) Snapshot() Snapshot {
-	return h.snapshot(&class{hub: h}, 0)
+	return h.snapshot(&class{hub: h}, query{})
 }
 
-func (h *Hub) snapshot(c *class, since int64) Snapshot {
-	w := h.window(c.pass, since)
+func (h *Hub) snapshot(c *class, q query) Snapshot {
+	w := c.once(q)
 	out := Snapshot{
 		Epoch: strconv.FormatUint(h.cursors.epoch, 10), Cursor: w.at.id, Time: time.Now().UnixMilli(),
-		Pipeline: h.cfg.Pipeline, Charts: h.schemaOf(w.lines, formatJSON).Charts,
+		Pipeline: h.cfg.Pipeline, Charts: h.schemaOf(w.lines, classKey{}).Charts,
 	}
 	points := map[int32]run{}
 	for _, r := range w.runs {
@@ -35,28 +35,43 @@ func (h *Hub) snapshot(c *class, since int64) Snapshot {
 	for _, ch := range out.Charts {
 		for i := range ch.Series {
 			r := points[ch.Series[i].ID]
-			ch.Series[i].T, ch.Series[i].V = r.t, r.v
+			ch.Series[i].set(r)
 		}
 	}
 	return out
+}
+
+// once is the window as q asks for it, which nobody goes on with.
+func (c *class) once(q query) view {
+	var since int64
+	if q.begin == beginBack && c.key.reduction.px == 0 {
+		since = time.Now().Add(-q.back).UnixMilli()
+	}
+	w := c.hub.window(c.pass, since, c.key.reduction.span)
+	w.runs = reduced(c.key.reduction, w.runs)
+	return w
+}
+
+func (s *seriesInfo) set(r run) {
+	if s.T = r.t; r.min == nil {
+		s.V = r.v
+		return
+	}
+	s.Min, s.Avg, s.Max = r.min, r.v, r.max
 }
 
 func (h *Hub) serveSnapshot(w http.ResponseWriter, q query, others []stateOf) {
 	h.mu.Lock()
 	c := h.newClass(q.class, h.ring.last())
 	h.mu.Unlock()
-	var since int64
-	if q.begin == beginBack {
-		since = time.Now().Add(-q.back).UnixMilli()
-	}
 	w.Header().Set("Cache-Control", "no-store")
 	if q.class.format == formatCSV {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
-		_, _ = w.Write(appendCSV([]byte(csvHeader+"\n"), h.window(c.pass, since).runs)) // the viewer may be gone
+		_, _ = w.Write(appendCSV([]byte(c.key.csvHeader()+"\n"), c.once(q).runs)) // the viewer may be gone
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	out := h.snapshot(c, since)
+	out := h.snapshot(c, q)
 	out.States = others
 	_, _ = w.Write(append(marshal(out), '\n')) // the viewer may be gone
 }

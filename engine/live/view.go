@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -14,9 +15,9 @@ type view struct {
 	runs   []run     // of lines that have points
 }
 
-// window copies the lines that pass, each back to its own newest point less the
-// chart's window, and not before sinceMs.
-func (h *Hub) window(pass func(*series) bool, sinceMs int64) view {
+// window copies the lines that pass, each back to its own newest point less spanMs (0:
+// the chart's window), and not before sinceMs.
+func (h *Hub) window(pass func(*series) bool, sinceMs, spanMs int64) view {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.tickLocked()
@@ -30,10 +31,10 @@ func (h *Hub) window(pass func(*series) bool, sinceMs int64) view {
 		if !ok {
 			continue
 		}
-		span := h.cfg.Charts[s.group.chart].Sink.Options.Window.Milliseconds()
+		span := cmp.Or(spanMs, h.cfg.Charts[s.group.chart].Sink.Options.Window.Milliseconds())
 		t, v := s.column.since(max(newest-span, sinceMs), s.limit)
 		if len(t) > 0 {
-			out.runs = append(out.runs, run{s, slices.Clone(t), slices.Clone(v)})
+			out.runs = append(out.runs, run{series: s, t: slices.Clone(t), v: slices.Clone(v)})
 		}
 	}
 	return out
@@ -79,11 +80,14 @@ func (h *Hub) join(key classKey) *class {
 	if h.clients >= h.cfg.MaxClients || h.life.Err() != nil {
 		return nil
 	}
+	c := h.classes[key]
+	if c == nil && h.full(key) {
+		return nil
+	}
 	h.clients++
 	if h.clients == 1 {
 		close(h.arrival)
 	}
-	c := h.classes[key]
 	if c == nil {
 		h.tickLocked()
 		c = h.newClass(key, h.ring.last())
@@ -96,6 +100,17 @@ func (h *Hub) join(key classKey) *class {
 	}
 	c.viewers++
 	return c
+}
+
+// full reports whether there are too many ways of looking for one more. mu is held.
+func (h *Hub) full(key classKey) bool {
+	reducing := 0
+	for k := range h.classes {
+		if k.reduction.px > 0 {
+			reducing++
+		}
+	}
+	return len(h.classes) >= h.cfg.MaxClasses || key.reduction.px > 0 && reducing >= h.cfg.MaxReduced
 }
 
 // leave counts a viewer out; its class ends with its last viewer.
