@@ -59,6 +59,7 @@ var heavy = []struct {
 	{"github.com/ncruces/go-sqlite3", []string{"engine/sink/sql"}},
 	{"github.com/tetratelabs/wazero", []string{"engine/sink/sql"}},
 	{"github.com/go-sql-driver/mysql", []string{"engine/sink/sql", "engine/testserver"}},
+	{"github.com/coder/websocket", []string{"engine/live/socket"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
 	{"github.com/Shopify/toxiproxy", []string{"engine/testserver"}},
 	{"go.uber.org/goleak", []string{"engine/testserver"}},

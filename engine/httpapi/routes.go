@@ -47,6 +47,8 @@ func mount(mux *http.ServeMux, pattern string, h http.Handler) {
 // wait in vain.
 func (s *Server) endWithServer(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.streaming.Add(1)
+		defer s.streaming.Done()
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(s.streams, cancel)()

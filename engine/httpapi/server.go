@@ -54,13 +54,15 @@ type Config struct {
 
 // Server answers on one address.
 type Server struct {
-	cfg      Config
-	hosts    map[string]bool
-	http     *http.Server
-	streams  context.Context // ends when the server stops
-	stop     context.CancelFunc
-	listener net.Listener
-	listen   sync.Mutex
+	cfg     Config
+	hosts   map[string]bool
+	http    *http.Server
+	streams context.Context // ends when the server stops
+	stop    context.CancelFunc
+
+	streaming sync.WaitGroup // streams being served, also over connections that are not HTTP any more
+	listener  net.Listener
+	listen    sync.Mutex
 }
 
 // New returns an idle server.
@@ -133,5 +135,6 @@ func (s *Server) Run(ctx context.Context) error {
 		err = errors.Join(fmt.Errorf("http server: requests still in flight: %w", err), s.http.Close())
 	}
 	<-failed
+	s.streaming.Wait() // no more begin; each ends within its own write deadline
 	return err
 }

@@ -72,6 +72,7 @@ type mill struct {
 	db     *sql.DB
 	addr   string
 	sent   int
+	stop   func()
 }
 
 // startMill runs the nodes until the test ends.
@@ -97,12 +98,13 @@ func startMill(t *testing.T, nodes string) *mill {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- m.engine.Run(ctx) }()
-	t.Cleanup(func() {
+	m.stop = sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
 	})
+	t.Cleanup(m.stop)
 	m.addr = <-listening
 	m.ready()
 	if m.db, err = sql.Open("sqlite3", "file:"+m.store); err != nil {

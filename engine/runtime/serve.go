@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/engine/expr"
 	"github.com/millrace/millrace/engine/httpapi"
 	"github.com/millrace/millrace/engine/live"
+	"github.com/millrace/millrace/engine/live/socket"
 	"github.com/millrace/millrace/engine/page"
 	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/sink/chart"
@@ -82,8 +83,10 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 	server, err := httpapi.New(httpapi.Config{
 		Listen: e.Listen, Version: e.Version, Ready: e.reasons, Metrics: e.recorder.Handler(),
 		Live: &e.live, Charts: &e.charts, Page: page.Files(), Logger: e.Logger.With("part", "http"),
-		Routes:  e.resources(),
-		Streams: map[string]http.Handler{"GET /api/v1/tap/{node}": &e.taps},
+		Routes: e.resources(),
+		Streams: map[string]http.Handler{
+			"GET /api/v1/tap/{node}": &e.taps, "GET /api/v1/live/ws": socket.Handler(&e.live, nil),
+		},
 	})
 	if err != nil {
 		return err

@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/millrace/millrace/engine/reload"
 )
@@ -44,6 +47,40 @@ func TestOneConnectionShowsEverything(t *testing.T) {
 		if resp.StatusCode != 400 {
 			t.Errorf("%s: %d, want 400", query, resp.StatusCode)
 		}
+	}
+}
+
+// TestSocketSaysBye: the twin serves the same charts, and is told when the engine stops.
+func TestSocketSaysBye(t *testing.T) {
+	m := startMill(t, sourceA+decode+rows("decode")+drawn("decode"))
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	c, _, err := websocket.Dial(ctx, "ws://"+m.addr+"/api/v1/live/ws?sub=graph:mill", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	defer func() { _ = c.CloseNow() }()
+	for _, want := range []string{"hello", "graph", "stats"} {
+		_, text, err := c.Read(ctx)
+		if err != nil || !strings.HasPrefix(string(text), `{"event":"`+want+`"`) {
+			t.Fatalf("message %s: %v; want %s", text, err, want)
+		}
+	}
+	ended := make(chan string, 1)
+	go func() {
+		last := ""
+		for {
+			_, text, err := c.Read(ctx)
+			if err != nil {
+				ended <- last
+				return
+			}
+			last = string(text)
+		}
+	}()
+	m.stop()
+	if last := <-ended; !strings.HasPrefix(last, `{"event":"bye"`) {
+		t.Errorf("the last message is %s, want bye", last)
 	}
 }
 

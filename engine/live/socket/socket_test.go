@@ -1,0 +1,216 @@
+package socket_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	mevent "github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/live"
+	"github.com/millrace/millrace/engine/live/livetest"
+	"github.com/millrace/millrace/engine/live/socket"
+	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/sink/chart"
+	"github.com/millrace/millrace/engine/testserver"
+)
+
+func TestMain(m *testing.M) { testserver.Main(m) }
+
+// serve runs a hub over a log, behind a socket, until the test ends. What it returns
+// beside stops the hub.
+func serve(t *testing.T) (*livetest.Log, *httptest.Server, func()) {
+	t.Helper()
+	sink, err := chart.New("live", chart.Options{Chart: "metric", Series: "device"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := livetest.NewLog(1, 1)
+	hub, err := live.New(live.Config{
+		Log: log, Pipeline: "charts", WriteTimeout: 2 * time.Second,
+		Charts: []live.Chart{{Sink: sink, Edges: []plan.Edge{{Node: "n", Stream: "readings"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- hub.Run(ctx) }()
+	server := httptest.NewServer(socket.Handler(hub, []string{"https://plant.example"}))
+	t.Cleanup(func() {
+		stop()
+		server.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return log, server, stop
+}
+
+func dial(t *testing.T, server *httptest.Server, query string, opts *websocket.DialOptions) *websocket.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, server.URL+"/api/v1/live/ws?"+query, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadLimit(-1)
+	t.Cleanup(func() { _ = c.CloseNow() })
+	return c
+}
+
+type event struct {
+	Event, ID string
+	Data      struct {
+		Series []struct{ V []float64 }
+		Points int
+	}
+}
+
+func next(t *testing.T, c *websocket.Conn) (e event) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	kind, text, err := c.Read(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &e); err != nil || kind != websocket.MessageText {
+		t.Fatalf("%v message %s: %v", kind, text, err)
+	}
+	return e
+}
+
+func append1(log *livetest.Log, v float64) {
+	log.Append("readings", 0, livetest.Reading("temp", "a", time.Now().UnixMilli(), v, "C"))
+}
+
+// TestSameEventsAsTheStream: history, live, resume and the end, one message each.
+func TestSameEventsAsTheStream(t *testing.T) {
+	log, server, stop := serve(t)
+	c := dial(t, server, "sub=chart:temp&from=latest", nil)
+	for _, want := range []string{"hello", "schema", "snapshot"} {
+		if e := next(t, c); e.Event != want {
+			t.Fatalf("event %+v, want %s", e, want)
+		}
+	}
+	append1(log, 1)
+	var id string
+	for id == "" {
+		if e := next(t, c); e.Event == "frame" {
+			id = e.ID
+		}
+	}
+	_ = c.Close(websocket.StatusNormalClosure, "")
+	append1(log, 2)
+	again := dial(t, server, "sub=chart:temp&from="+id, &websocket.DialOptions{Subprotocols: []string{socket.Protocol, socket.TokenPrefix + "x"}})
+	if got := again.Subprotocol(); got != socket.Protocol {
+		t.Errorf("subprotocol %q", got)
+	}
+	e := next(t, again)
+	for e.Event != "frame" {
+		e = next(t, again)
+	}
+	if fmt.Sprint(e.Data.Series) != "[{[2]}]" {
+		t.Errorf("behind the id came %+v, want 2 alone", e)
+	}
+	stop()
+	if e := next(t, again); e.Event != "bye" {
+		t.Errorf("the last event is %+v, want bye", e)
+	}
+	if _, _, err := again.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("closed with %v", err)
+	}
+}
+
+func TestRefusalsComeBeforeTheHandshake(t *testing.T) {
+	_, server, _ := serve(t)
+	for _, c := range []struct {
+		name, query, origin, upgrade string
+		code                         int
+	}{
+		{"bad query", "hz=x", "", "websocket", 400},
+		{"no upgrade", "", "", "", 426},
+		{"foreign origin", "", "https://evil.example", "websocket", 403},
+		{"listed origin", "", "https://plant.example", "websocket", 101},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/live/ws?"+c.query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range map[string]string{
+			"Upgrade": c.upgrade, "Origin": c.origin, "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+		} {
+			if value != "" {
+				req.Header.Set(name, value)
+			}
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != c.code {
+			text, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
+			t.Errorf("%s: %d %s, want %d", c.name, resp.StatusCode, strings.TrimSpace(string(text)), c.code)
+		}
+		_ = resp.Body.Close()
+	}
+}
+
+// TestStalledSocketIsCutOff: a client that takes nothing loses its connection; another
+// one gets every point meanwhile.
+func TestStalledSocketIsCutOff(t *testing.T) {
+	log, server, _ := serve(t)
+	stalled := dial(t, server, "sub=chart:temp", nil)
+	reader := dial(t, server, "sub=chart:temp&from=latest", nil)
+	for e := next(t, reader); e.Event != "snapshot"; e = next(t, reader) {
+	}
+	const total = 300_000 // more than sockets hold
+	go func() {
+		for n := 0; n < total; n += 1000 {
+			batch := make([]float64, 1000)
+			for i := range batch {
+				batch[i] = float64(n+i) + 0.123456789
+			}
+			appendAll(log, batch)
+		}
+	}()
+	for got := 0; got < total; {
+		e := next(t, reader)
+		if e.Event == "gap" && e.Data.Points > 0 {
+			got += e.Data.Points
+		}
+		for _, s := range e.Data.Series {
+			got += len(s.V)
+		}
+	}
+	// The stalled one took what its sockets hold, and finds its connection ended.
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		_, _, err := stalled.Read(ctx)
+		cancel()
+		if err == nil {
+			continue
+		}
+		if ctx.Err() == context.DeadlineExceeded {
+			t.Error("the stalled client was not cut off")
+		}
+		return
+	}
+}
+
+func appendAll(log *livetest.Log, values []float64) {
+	list := make([]*mevent.Event, len(values))
+	for i, v := range values {
+		list[i] = livetest.Reading("temp", "a", time.Now().UnixMilli(), v, "C")
+	}
+	log.Append("readings", 0, list...)
+}
