@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -64,6 +65,9 @@ func (c *client) open(ctx context.Context, method, path string, query url.Values
 		return nil, configError(err)
 	}
 	req.Header.Set(httpapi.Header, "engine")
+	if token := os.Getenv("MILLRACE_TOKEN"); token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, environmentError(fmt.Errorf("no engine answers at %s: %w (is it running? another one is named with --server)", c.server, err))

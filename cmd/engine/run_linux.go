@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,7 +16,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/millrace/millrace/engine/httpapi"
 	"github.com/millrace/millrace/engine/reload"
 	"github.com/millrace/millrace/engine/runtime"
 	"github.com/millrace/millrace/engine/spec"
@@ -26,6 +29,36 @@ func init() { commands = append(commands, newRunCmd) }
 type runFlags struct {
 	listen, id, logLevel, generation, cpuProfile string
 	watch                                        bool
+
+	tokenFile, tlsCert, tlsKey string
+	origins                    []string
+}
+
+// access reads who may ask the engine. Tokens come from a file or the environment, for
+// everyone on this machine can read a command line.
+func (f *runFlags) access() (httpapi.Access, error) {
+	text := os.Getenv("MILLRACE_TOKENS")
+	if f.tokenFile != "" {
+		file, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return httpapi.Access{}, configError(fmt.Errorf("--token-file: %w", err))
+		}
+		text += "\n" + string(file)
+	}
+	tokens, err := httpapi.ParseTokens(text)
+	a := httpapi.Access{Tokens: tokens, Origins: f.origins, CertFile: f.tlsCert, KeyFile: f.tlsKey}
+	if err = errors.Join(err, a.Check(f.listen)); err != nil {
+		return a, configError(err)
+	}
+	return a, nil
+}
+
+// flags adds what says who may ask, and how.
+func (f *runFlags) flags(set *pflag.FlagSet) {
+	set.StringVar(&f.tokenFile, "token-file", "", "`file` of bearer tokens, one a line as SCOPES TOKEN (observe,tap,operate); also MILLRACE_TOKENS")
+	set.StringVar(&f.tlsCert, "tls-cert", "", "serve TLS with the certificate in `file` (PEM)")
+	set.StringVar(&f.tlsKey, "tls-key", "", "`file` of the certificate's key (PEM)")
+	set.StringSliceVar(&f.origins, "allow-origin", nil, "`origin` of another web page that may ask, such as https://plant.example")
 }
 
 // newRunCmd returns `engine run`.
@@ -41,7 +74,10 @@ acknowledged is lost then either.
 
 SIGHUP, engine reload, or with --watch a change of FILE, applies the file as it is
 then: what is the same runs on, the rest is begun anew, added or removed, with
-nothing lost or doubled. A file that is wrong, or cannot be applied, changes nothing.`,
+nothing lost or doubled. A file that is wrong, or cannot be applied, changes nothing.
+
+On loopback everyone may ask. Elsewhere a token is required, from --token-file or
+MILLRACE_TOKENS, never from the command line; TLS keeps it from being read.`,
 		Example: `  engine run pipelines/charts.yaml
   engine run --watch pipelines/charts.yaml
   AMQP_URLS=amqp://plant:secret@linux1:5672/ REDIS_URL=redis://localhost:6379/0 \
@@ -52,7 +88,8 @@ nothing lost or doubled. A file that is wrong, or cannot be applied, changes not
 			return runPipeline(cmd.Context(), args[0], f, cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "`host:port` of the page and the API")
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "`host:port` of the page and the API; beyond loopback tokens are required")
+	f.flags(cmd.Flags())
 	cmd.Flags().StringVar(&f.id, "id", "", "`name` of this engine among several (default: the host's name)")
 	cmd.Flags().StringVar(&f.generation, "generation", "", "read the journal from its start under this `name`, without sources and charts")
 	cmd.Flags().StringVar(&f.cpuProfile, "cpu-profile", "", "write a CPU profile of the run to `file`")
@@ -74,14 +111,18 @@ func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) er
 	if err := checkListen(f.listen); err != nil {
 		return err
 	}
+	access, err := f.access()
+	if err != nil {
+		return err
+	}
 	text, _ := os.ReadFile(file) // what is watched for changes; loadPlan tells what is wrong with it
 	p, pl, err := loadPlan(file, out)
 	if err != nil {
 		return err
 	}
 	e, err := runtime.New(runtime.Config{
-		Pipeline: p, Plan: pl, EngineID: f.id, Listen: f.listen, Version: version(), Logger: logger, Generation: f.generation,
-		OnListening: func(addr string) { banner(out, p, addr) },
+		Pipeline: p, Plan: pl, EngineID: f.id, Listen: f.listen, Access: access, Version: version(), Logger: logger, Generation: f.generation,
+		OnListening: func(addr string) { banner(out, p, access.URL(addr)) },
 		OnReload:    func(r *reload.Result) { _ = r.Write(out) }, // it is logged besides
 	})
 	if err != nil {
@@ -202,8 +243,8 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-func banner(out io.Writer, p *spec.Pipeline, addr string) {
-	fmt.Fprintf(out, "\n  Millrace runs pipeline %q\n  page     http://%s/\n  health   http://%s/readyz\n", p.Name, addr, addr)
+func banner(out io.Writer, p *spec.Pipeline, url string) {
+	fmt.Fprintf(out, "\n  Millrace runs pipeline %q\n  page     %s/\n  health   %s/readyz\n", p.Name, url, url)
 	if embedded := runtime.EmbeddedParts(p); len(embedded) > 0 {
 		fmt.Fprintf(out, "  embedded %v: in this process, gone when it ends\n", embedded)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -25,13 +26,44 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		head.Set("X-Frame-Options", "DENY")
 		head.Set("Referrer-Policy", "no-referrer")
 		head.Set("Cross-Origin-Resource-Policy", "same-origin")
+		head.Add("Vary", "Origin")
 		if problem := s.problem(r); problem != "" {
 			s.cfg.Logger.Warn("request refused", "reason", problem, "host", r.Host, "origin", r.Header.Get("Origin"), "path", r.URL.Path)
 			refuse(w, http.StatusForbidden, problem)
 			return
 		}
+		if s.listed(r) && s.share(w, r) {
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// listed reports whether the request comes from a page of an allowed other origin.
+func (s *Server) listed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	return origin != "" && slices.Contains(s.cfg.Access.Origins, origin)
+}
+
+// preflight reports whether a browser asks for a page of a listed origin what it may send.
+func (s *Server) preflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" && s.listed(r)
+}
+
+// share lets a page of a listed origin read the answer, with a token but without what
+// the browser knows of the user. It returns true if that was all that was asked for.
+func (s *Server) share(w http.ResponseWriter, r *http.Request) bool {
+	head := w.Header()
+	head.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	head.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	if !s.preflight(r) {
+		return false
+	}
+	head.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
+	head.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID, "+Header)
+	head.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 // problem says what is wrong with where a request comes from, "" if nothing is.
@@ -39,10 +71,10 @@ func (s *Server) problem(r *http.Request) string {
 	if !s.ours(r) {
 		return "this host name is not served here"
 	}
-	if origin := r.Header.Get("Origin"); origin != "" && !sameOrigin(origin, r.Host) {
+	if origin := r.Header.Get("Origin"); origin != "" && !sameOrigin(origin, r.Host) && !s.listed(r) {
 		return "requests from other origins are not allowed"
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get(Header) == "" {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !s.preflight(r) && r.Header.Get(Header) == "" {
 		return "a request that changes something needs the header " + Header
 	}
 	return ""

@@ -34,6 +34,7 @@ type Reason struct {
 
 // Config is what a server needs. Nil handlers answer 404.
 type Config struct {
+	Access  Access          // who may ask; beyond loopback, those with a token
 	Listen  string          // host:port, default [DefaultListen]; port 0 takes a free one
 	Hosts   []string        // further names under which the server may be asked, without port
 	Version string          // of the engine
@@ -77,6 +78,13 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: expected host:port: %w", cfg.Listen, err)
 	}
+	if err := cfg.Access.Check(cfg.Listen); err != nil {
+		return nil, err
+	}
+	secure, err := cfg.Access.tls()
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{cfg: cfg, hosts: map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}}
 	for _, name := range append(cfg.Hosts, host) {
 		if name != "" {
@@ -85,7 +93,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.streams, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler:           s.guard(s.routes()),
+		Handler:           s.guard(s.authorize(s.routes())),
+		TLSConfig:         secure,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
@@ -113,6 +122,13 @@ func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
 	return s.listener.Addr(), nil
 }
 
+func (s *Server) serve() error {
+	if s.http.TLSConfig != nil {
+		return s.http.ServeTLS(s.listener, "", "")
+	}
+	return s.http.Serve(s.listener)
+}
+
 // Run serves until ctx ends; then it tells live viewers bye, lets requests in
 // flight finish for up to 5 s, and returns nil. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
@@ -120,7 +136,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	failed := make(chan error, 1) // Serve's one result
-	go func() { failed <- s.http.Serve(s.listener) }()
+	go func() { failed <- s.serve() }()
 	select {
 	case err := <-failed:
 		s.stop()

@@ -47,6 +47,7 @@ func handler(t *testing.T, change ...func(*httpapi.Config)) http.Handler {
 func ask(h http.Handler, method, path string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, nil)
 	r.Host = "localhost:8080"
+	r.Header.Set("Authorization", "Bearer "+everything) // which is not looked at without tokens
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i] == "Host" {
 			r.Host = headers[i+1]
@@ -116,7 +117,9 @@ func TestReasonsMakeItNotReady(t *testing.T) {
 }
 
 func TestGuard(t *testing.T) {
-	h := handler(t, func(c *httpapi.Config) { c.Listen, c.Hosts = "10.1.2.3:80", []string{"Plant.example"} })
+	h := handler(t, func(c *httpapi.Config) {
+		c.Listen, c.Hosts, c.Access = "10.1.2.3:80", []string{"Plant.example"}, access(t)
+	})
 	for _, c := range []struct {
 		name, method, path string
 		headers            []string

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/millrace/millrace/engine/httpapi"
 	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/node"
@@ -36,8 +37,9 @@ const Live = "live"
 type Config struct {
 	Pipeline *spec.Pipeline
 	Plan     *plan.Plan
-	EngineID string // names this engine among several; default the host's name
-	Listen   string // host:port of the HTTP server; default 127.0.0.1:8080
+	EngineID string         // names this engine among several; default the host's name
+	Listen   string         // host:port of the HTTP server; default 127.0.0.1:8080
+	Access   httpapi.Access // who may ask it
 	Version  string
 	Logger   *slog.Logger
 

@@ -81,11 +81,11 @@ func compileChart(source string) (chart.Getter, error) {
 // and the live data from the moment that there is a log to read.
 func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Group) error {
 	server, err := httpapi.New(httpapi.Config{
-		Listen: e.Listen, Version: e.Version, Ready: e.reasons, Metrics: e.recorder.Handler(),
+		Listen: e.Listen, Access: e.Access, Version: e.Version, Ready: e.reasons, Metrics: e.recorder.Handler(),
 		Live: &e.live, Charts: &e.charts, Page: page.Files(), Logger: e.Logger.With("part", "http"),
 		Routes: e.resources(),
 		Streams: map[string]http.Handler{
-			"GET /api/v1/tap/{node}": &e.taps, "GET /api/v1/live/ws": socket.Handler(&e.live, nil),
+			"GET /api/v1/tap/{node}": &e.taps, "GET /api/v1/live/ws": socket.Handler(&e.live, e.Access.Origins),
 		},
 	})
 	if err != nil {

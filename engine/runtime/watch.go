@@ -3,11 +3,13 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/millrace/millrace/engine/dlq"
+	"github.com/millrace/millrace/engine/httpapi"
 	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/tap"
@@ -106,7 +108,7 @@ func (l *letters) look(ctx context.Context) (any, error) {
 }
 
 // Find implements [live.Topics].
-func (w *watched) Find(_ context.Context, kind, name string) ([]*live.Topic, error) {
+func (w *watched) Find(ctx context.Context, kind, name string) ([]*live.Topic, error) {
 	pipeline := w.engine.pipeline().Name
 	switch kind {
 	case "graph", "dlq":
@@ -118,6 +120,9 @@ func (w *watched) Find(_ context.Context, kind, name string) ([]*live.Topic, err
 		}
 		return w.graph, nil
 	case "tap":
+		if !httpapi.Allowed(ctx, httpapi.Tap) {
+			return nil, &live.Refusal{Code: http.StatusForbidden, Text: "sub=tap:" + name + ": this token does not allow to tap"}
+		}
 		return w.tap(name)
 	}
 	return nil, fmt.Errorf("sub=%s:%s: expected chart:KEY, graph:%s, dlq:%s or tap:NODE", kind, name, pipeline, pipeline)
