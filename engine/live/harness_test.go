@@ -211,6 +211,7 @@ type received struct {
 	stTime map[string][]int64
 	resets []string
 	gaps   uint64
+	merged uint64
 	bye    bool
 	frames int
 }
@@ -235,9 +236,10 @@ func (r *received) take(events []sse) error {
 		case "reset":
 			r.resets = append(r.resets, e.data)
 		case "gap":
-			var g struct{ Points uint64 }
+			var g struct{ Points, Frames uint64 }
 			err = json.Unmarshal([]byte(e.data), &g)
 			r.gaps += g.Points
+			r.merged += g.Frames
 		case "bye":
 			r.bye = true
 		case "graph", "stats", "dlq", "mark", "tap":

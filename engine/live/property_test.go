@@ -45,6 +45,8 @@ type world struct {
 	v    *viewer
 	got  *received
 	next []float64
+
+	query string
 }
 
 func (w *world) run() {
@@ -58,7 +60,7 @@ func (w *world) run() {
 	w.hub, w.stop = hub, func() { cancel(); <-done }
 }
 
-func (w *world) connect() { w.v = view(w.hub, "", "Last-Event-ID", w.got.lastID) }
+func (w *world) connect() { w.v = view(w.hub, w.query, "Last-Event-ID", w.got.lastID) }
 
 // disconnect ends the viewer, which has seen all but the last cut bytes.
 func (w *world) disconnect(cut int) error {
