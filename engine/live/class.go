@@ -40,6 +40,8 @@ type class struct {
 	scan   uint64        // ticks up to here are looked through; the pump's own
 	seeded chan struct{} // closed once viewers may begin
 
+	gatherer gatherer // the pump's own
+
 	mu       sync.Mutex
 	viewers  int           // guarded by Hub.mu
 	messages []message     // guarded by mu; rising, without overlap
@@ -149,7 +151,7 @@ func (c *class) runs(ticks []*tick, lines []*series) []run {
 	if c.key.reduction.px > 0 {
 		return c.advance(ticks, lines)
 	}
-	return gather(ticks, lines, c.pass)
+	return c.gatherer.gather(ticks, lines, c.pass)
 }
 
 // lose begins anew at the newest tick, because the pump was starved for longer
@@ -173,7 +175,7 @@ func (c *class) lose(ctx context.Context) {
 func (c *class) put(from uint64, last *tick, lines []*series, runs []run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	body := c.appendSchema(nil, lines[min(c.series, last.series):last.series])
+	body := c.appendSchema(make([]byte, 0, c.room()), lines[min(c.series, last.series):last.series])
 	body = appendFrame(body, c.key, last.id, runs, part{})
 	c.series = last.series
 	c.messages = append(c.messages, message{from: from, to: last.seq, total: last.total, lines: last.series, body: body})
@@ -183,6 +185,14 @@ func (c *class) put(from uint64, last *tick, lines []*series, runs []run) {
 	close(c.more)
 	c.more = make(chan struct{})
 	c.hub.count.messages.Add(1)
+}
+
+// room is how much memory the next message is given at first. mu is held.
+func (c *class) room() int {
+	if n := len(c.messages); n > 0 {
+		return len(c.messages[n-1].body) * 5 / 4
+	}
+	return 512
 }
 
 // trim keeps the ring within its bounds. mu is held.

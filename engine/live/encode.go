@@ -164,31 +164,6 @@ func csvText(s string) string {
 	return s
 }
 
-// gather groups the points of ticks by series, in order of first appearance;
-// within a series the order of arrival stays. Lines that pass refuses are left
-// out.
-func gather(ticks []*tick, all []*series, pass func(*series) bool) []run {
-	var runs []run
-	place := make(map[int32]int)
-	for _, t := range ticks {
-		for _, p := range t.points {
-			at, ok := place[p.series]
-			if !ok {
-				at = -1
-				if s := all[p.series]; pass(s) {
-					at = len(runs)
-					runs = append(runs, run{series: s})
-				}
-				place[p.series] = at
-			}
-			if at >= 0 {
-				runs[at].t, runs[at].v = append(runs[at].t, p.t), append(runs[at].v, p.v)
-			}
-		}
-	}
-	return runs
-}
-
 // chunks cuts runs into lists of at most size points each, at least one list.
 func chunks(runs []run, size int) [][]run {
 	var out [][]run

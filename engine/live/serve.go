@@ -283,7 +283,7 @@ func (v *viewer) merged(ticks []*tick, lines []*series) error {
 // frame writes one frame built for this viewer alone, behind the lines that it
 // was not told of; nothing if the ticks have nothing for it.
 func (v *viewer) frame(ticks []*tick, lines []*series, id string, p part) error {
-	runs := gather(ticks, lines, v.class.pass)
+	runs := new(gatherer).gather(ticks, lines, v.class.pass)
 	if len(runs) == 0 {
 		return nil
 	}
