@@ -125,6 +125,61 @@ func TestFaultConnectionDropped(t *testing.T) {
 	}
 }
 
+// TestFaultKilledBeforeStoring loses what was received and not yet stored, as a
+// crash does. What was not acknowledged comes again; the control acknowledges first,
+// and the same count sees the loss.
+func TestFaultKilledBeforeStoring(t *testing.T) {
+	for _, ackFirst := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ack first %t", ackFirst), func(t *testing.T) {
+			h := newHarness(t, "")
+			const n = 40
+			var messages []node.Message
+			for i := range n {
+				messages = append(messages, node.Message{Body: fmt.Appendf(nil, "m%d", i)})
+			}
+			go h.Publish(t, messages...)
+			stored := map[string]bool{}
+			lost := crashing(t, h, stored, n, ackFirst)
+			if ackFirst != (lost > 0) {
+				t.Errorf("%d messages of %d are lost", lost, n)
+			}
+		})
+	}
+}
+
+// crashing stores what comes, but for each third batch, after which another source
+// goes on with the session; it returns how many of n messages are missing in the end.
+func crashing(t *testing.T, h harness, stored map[string]bool, n int, ackFirst bool) int {
+	t.Helper()
+	s := h.Open(t)
+	for batches, gone := 1, 0; len(stored)+gone < n; batches++ {
+		batch, err := s.Receive(t.Context())
+		if err != nil {
+			t.Fatalf("Receive = %v", err)
+		}
+		last := batch[len(batch)-1].Seq
+		crash := batches%3 == 0
+		if ackFirst || !crash {
+			if err := s.Ack(last); err != nil {
+				t.Fatalf("Ack = %v", err)
+			}
+		}
+		for _, m := range batch {
+			if !crash {
+				stored[string(m.Body)] = true
+			} else if ackFirst {
+				gone++
+			}
+		}
+		if crash {
+			_ = s.Close()
+			s = h.Open(t)
+		}
+	}
+	_ = s.Close()
+	return n - len(stored)
+}
+
 func TestOptionsCheck(t *testing.T) {
 	o := Options{Topics: []string{"a/+/b", "a/#", "#/a", "a+", ""}, Share: "a/b", Inflight: 70000, Identity: "1 +"}
 	var fields []string
