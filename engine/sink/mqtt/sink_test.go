@@ -255,8 +255,7 @@ func TestOptionsCheck(t *testing.T) {
 	}
 }
 
-// TestFaultConnectionDropped drops the connection while units are on their way; the
-// control waits for no acknowledgement, and the same count sees the loss.
+// TestFaultConnectionDropped drops the connection while units are on their way.
 func TestFaultConnectionDropped(t *testing.T) {
 	server := testserver.Mosquitto(t)
 	line := testserver.Proxy(t, server.Addr())
@@ -291,4 +290,38 @@ func TestFaultConnectionDropped(t *testing.T) {
 		}
 	}
 	t.Logf("%d messages for %d events", len(b.got())-1, len(all))
+}
+
+// TestFaultDroppedControl publishes without waiting for acknowledgements: the same
+// count sees the loss.
+func TestFaultDroppedControl(t *testing.T) {
+	server := testserver.Mosquitto(t)
+	line := testserver.Proxy(t, server.Addr())
+	b := subscribe(t, "mqtt://"+server.Addr(), "out/#")
+	form := b.open(t, nil)
+	brokers, err := link.Parse([]string{"mqtt://" + line.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := 0
+	testserver.Eventually(t, limit, "a loss", func() error {
+		conn, err := link.Open(t.Context(), brokers[0], link.Options{ClientID: "control"})
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		for range 500 {
+			p := form.packet(good(written), "out/d1")
+			p.QoS = 0
+			if _, err := conn.Publish(t.Context(), p); err != nil {
+				break // what came before counts as written
+			}
+			written++
+		}
+		line.Drop()
+		if have := len(b.Stored(t)); have >= written {
+			return fmt.Errorf("%d of %d are stored", have, written)
+		}
+		return nil
+	})
 }
