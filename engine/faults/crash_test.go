@@ -16,7 +16,7 @@ import (
 	"github.com/millrace/millrace/engine/testserver"
 )
 
-// crashes is how often the crash loop kills the engine: 50 times, 1000 in a soak, or
+// crashes is how often the crash loop kills the engine: 40 times, 1000 in a soak, or
 // as MILLRACE_CRASHES says.
 func crashes(t *testing.T) int {
 	text := os.Getenv("MILLRACE_CRASHES")
@@ -24,7 +24,7 @@ func crashes(t *testing.T) int {
 	case text == "" && os.Getenv("MILLRACE_SOAK") == "1":
 		return 1000
 	case text == "":
-		return 50
+		return 40
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
