@@ -150,21 +150,6 @@ func TestConformance(t *testing.T) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Harness { return subscribe(t, mosquitto(t), "out/#") })
 }
 
-func TestFaultConformanceOnRabbitMQ(t *testing.T) {
-	url := "mqtt://guest:guest@" + testserver.RabbitMQ(t, testserver.WithMQTT()).MQTTAddr()
-	brokers, err := link.Parse([]string{url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c, err := link.Open(t.Context(), brokers[0], link.Options{ClientID: "probe"}); err != nil {
-		t.Logf("promised nothing: this RabbitMQ knows no MQTT 5: %v", err)
-		return
-	} else {
-		c.Close()
-	}
-	sinktest.Run(t, func(t *testing.T) sinktest.Harness { return subscribe(t, url, "out/#") })
-}
-
 func unitOf(events ...*event.Event) *node.Unit {
 	return &node.Unit{Stream: "s", Last: event.Position{Epoch: 1, Ms: rand.Uint64()}, Events: events}
 }
