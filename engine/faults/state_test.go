@@ -266,10 +266,13 @@ func TestFaultReplayHasStatesOfItsOwn(t *testing.T) {
 		}
 		return err
 	})
-	keys, err := r.client().Keys(t.Context(), "mr:{faults}:state*:tally@trial-*").Result()
-	if err != nil || len(keys) != 2 {
-		t.Errorf("the replay keeps state under %v, %v; want state and versions of its own", keys, err)
-	}
+	testserver.Eventually(t, time.Minute, "state and versions of the replay's own", func() error {
+		keys, err := r.client().Keys(t.Context(), "mr:{faults}:state*:tally@trial-*").Result()
+		if err == nil && len(keys) != 2 {
+			err = fmt.Errorf("there is %v", keys)
+		}
+		return err
+	})
 	r.burst(l, all, all+more)
 	e.kill()
 	e = r.start("replay")
