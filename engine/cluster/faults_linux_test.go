@@ -78,7 +78,7 @@ func TestClusterLeaderKilledUnderLoad(t *testing.T) {
 	m, q := shared(t, topology.Mirrored), shared(t, topology.Quorum)
 	c := m.RabbitCluster
 	m.sound(t)
-	for i := range rounds(2, 10) {
+	for i := range rounds(1, 10) {
 		n := i%3 + 1
 		victim, queue := fmt.Sprintf("WIN%d", n), fmt.Sprintf("master.plant%d", n)
 		fm, fq := m.flow(t, queue, victim), q.flow(t, queue, victim)
@@ -92,7 +92,7 @@ func TestClusterLeaderKilledUnderLoad(t *testing.T) {
 		exact(t, "quorum, leader killed", fq)
 		m.whole(t, queue)
 		q.whole(t, queue)
-		if n == 3 && i < rounds(2, 10)-1 {
+		if n == 3 && i < rounds(1, 10)-1 {
 			m.script(t, "linux", "3-queues.sh")
 			q.script(t, "linux", "3-queues.sh")
 		}
@@ -236,16 +236,15 @@ func (l *live) channel(t *testing.T, node string, f func(*amqp091.Channel) error
 	}
 }
 
-// TestClusterRollingRestart restarts nodes under load, each once the one before is
-// complete again; clients go to the next node of their list. In a soak it is all five.
-func TestClusterRollingRestart(t *testing.T) {
+// TestSoakClusterRollingRestart restarts every node under load, each once the one
+// before is complete again; clients go to the next node of their list. It takes too
+// long for CI.
+func TestSoakClusterRollingRestart(t *testing.T) {
 	m, q := shared(t, topology.Mirrored), shared(t, topology.Quorum)
 	c := m.RabbitCluster
 	m.sound(t, "C10")
 	fm, fq := m.flow(t, "master.plant1", ""), q.flow(t, "master.plant1", "")
-	names := m.top.Names() // WIN1, which leads, first, and the replica's node last
-	names = slices.Delete(names, 2, 2+rounds(2, 0))
-	for _, name := range names {
+	for _, name := range m.top.Names() {
 		c.StopNode(name)
 		c.StartNode(t, name)
 		for _, l := range []*live{m, q} {
