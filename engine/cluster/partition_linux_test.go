@@ -76,7 +76,6 @@ func (w *network) place(i int, n *local.Node) {
 // quorum queue. It pauses, the others go on, and when the link is back it joins
 // again: nothing is lost or doubled.
 func TestClusterPartitionHeals(t *testing.T) {
-	t.Parallel() // with the other one that has brokers of its own
 	w := newNetwork(t, 3)
 	c := testserver.RabbitClusterOf(t, 3, func(o *local.Options) {
 		o.Place = w.place
@@ -114,10 +113,9 @@ func TestClusterPartitionHeals(t *testing.T) {
 	}
 }
 
-// TestClusterJoinByScript takes two brokers of their own to a cluster with the
+// TestSoakClusterJoinByScript takes two brokers of their own to a cluster with the
 // scripts, as a person would: configure, join. A node with messages refuses.
-func TestClusterJoinByScript(t *testing.T) {
-	t.Parallel()
+func TestSoakClusterJoinByScript(t *testing.T) {
 	c := testserver.RabbitClusterOf(t, 2, func(o *local.Options) { o.Alone = true })
 	text := strings.Replace(c.Topology(topology.Mirrored, "/"), "name: local\n", "name: joined\n", 1)
 	top, diags := topology.Parse("two", []byte(text), nil)
