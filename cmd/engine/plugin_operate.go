@@ -185,7 +185,7 @@ func (o *operation) run(cmd *cobra.Command, target string) error {
 			return err
 		}
 	}
-	return printAction(cmd, &a)
+	return o.print(cmd, &a)
 }
 
 func (o *operation) values(version string) url.Values {
@@ -245,7 +245,9 @@ func (o *operation) outcome(ctx context.Context, a pluginhost.Action) (pluginhos
 	return a, nil
 }
 
-func printAction(cmd *cobra.Command, a *pluginhost.Action) error {
+// print prints the action, and is an error unless it did what the command asks for. A
+// trial that is ended on request was another command's action.
+func (o *operation) print(cmd *cobra.Command, a *pluginhost.Action) error {
 	if wantsJSON(cmd) {
 		if err := printJSON(cmd.OutOrStdout(), a); err != nil {
 			return err
@@ -256,7 +258,8 @@ func printAction(cmd *cobra.Command, a *pluginhost.Action) error {
 			fmt.Fprintf(cmd.OutOrStdout(), "  node %s: %s -> %s, %d lanes, each still for %.1f ms at most\n", n.Node, n.From, n.To, n.Lanes, n.PauseMaxMs)
 		}
 	}
-	if a.State == pluginhost.Refused || a.State == pluginhost.RolledBack && a.Kind != pluginhost.Rollback {
+	forward := o.kind == pluginhost.Install || o.kind == pluginhost.Promote
+	if a.State == pluginhost.Refused || a.State == pluginhost.RolledBack && forward {
 		return told(exitFindings)
 	}
 	return nil

@@ -92,7 +92,7 @@ type action struct {
 	Action
 	host   *Host
 	oneWay bool
-	abort  chan string      // capacity 1: a person wants the trial to end, and why
+	abort  chan *abortError // capacity 1: a person wants the trial to end
 	undo   []registry.Entry // what the lock file said before
 }
 
@@ -118,19 +118,29 @@ func (h *Host) Act(req Request) (Action, error) {
 	return h.Action(a.ID)
 }
 
-// endTrial answers a rollback or a quarantine of the version on trial: the trial ends.
+// endTrial answers a rollback, or a quarantine of the very version on trial: the trial
+// ends. For anything else it returns nil.
 func (h *Host) endTrial(req Request) *Action {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	a := h.busy[req.Name]
-	if a == nil || a.State != Trying || req.Kind != Rollback && req.Kind != Quarantine {
+	if a == nil || a.State != Trying {
+		return nil
+	}
+	end := &abortError{text: string(req.Kind) + " on request" + strings.TrimSuffix(": "+req.Reason, ": ")}
+	switch {
+	case req.Kind == Rollback:
+		end.leaves = registry.Held
+	case req.Kind == Quarantine && req.Version == a.Version:
+		end.leaves = registry.Quarantined
+	default:
 		return nil
 	}
 	select {
-	case a.abort <- string(req.Kind) + " on request" + strings.TrimSuffix(": "+req.Reason, ": "):
-	default:
+	case a.abort <- end:
+	default: // it is ending
 	}
-	record := a.Action
+	record := a.record()
 	return &record
 }
 
@@ -145,7 +155,7 @@ func (h *Host) begin(req Request) (*action, error) {
 	}
 	h.numbers++
 	now := time.Now().UTC()
-	a := &action{host: h, oneWay: req.OneWay, abort: make(chan string, 1), Action: Action{
+	a := &action{host: h, oneWay: req.OneWay, abort: make(chan *abortError, 1), Action: Action{
 		ID: fmt.Sprintf("%s-%d", now.Format("20060102T150405"), h.numbers), Kind: req.Kind, Name: req.Name, Version: req.Version,
 		State: Starting, Started: now,
 	}}

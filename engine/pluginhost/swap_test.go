@@ -320,20 +320,31 @@ func TestPluginRollback(t *testing.T) {
 	s.wantVersion("1.1.0")
 }
 
-func TestPluginRollbackEndsATrial(t *testing.T) {
-	s := newSwapping(t, pluginhost.Config{Trial: time.Minute}, nil, "1.0.0")
-	install(t, s.dir, "versioned", "1.1.0")
-	a, err := s.Act(pluginhost.Request{Kind: pluginhost.Install, Name: "versioned", Version: "1.1.0"})
-	if err != nil {
-		t.Fatal(err)
+// TestPluginTrialIsEndedByAPerson: a rollback holds the version on trial, a quarantine of
+// it forbids it; what concerns another version waits for the outcome.
+func TestPluginTrialIsEndedByAPerson(t *testing.T) {
+	for kind, left := range map[pluginhost.Kind]string{pluginhost.Rollback: "held", pluginhost.Quarantine: "quarantined"} {
+		t.Run(string(kind), func(t *testing.T) {
+			s := newSwapping(t, pluginhost.Config{Trial: time.Minute}, nil, "1.0.0")
+			install(t, s.dir, "versioned", "1.1.0")
+			a, err := s.Act(pluginhost.Request{Kind: pluginhost.Install, Name: "versioned", Version: "1.1.0"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			until(t, "the trial begins", func() bool { now, _ := s.Action(a.ID); return now.State == pluginhost.Trying })
+			s.wantVersion("1.1.0")
+			for _, other := range []pluginhost.Kind{pluginhost.Promote, pluginhost.Quarantine} {
+				if _, err := s.Act(pluginhost.Request{Kind: other, Name: "versioned", Version: "1.0.0"}); err == nil || !strings.Contains(err.Error(), a.ID) {
+					t.Errorf("%s of another version: error %v, want that action %s is under way", other, err, a.ID)
+				}
+			}
+			s.wantState(s.act(pluginhost.Request{Kind: kind, Version: "1.1.0"}), pluginhost.RolledBack, string(kind)+" on request")
+			s.wantVersion("1.0.0")
+			if _, err := s.Resolve("versioned@~1.1"); err == nil || !strings.Contains(err.Error(), "1.1.0 ("+left) {
+				t.Errorf("error %v, want that 1.1.0 is %s", err, left)
+			}
+		})
 	}
-	until(t, "the trial begins", func() bool { now, _ := s.Action(a.ID); return now.State == pluginhost.Trying })
-	s.wantVersion("1.1.0")
-	if _, err := s.Act(pluginhost.Request{Kind: pluginhost.Promote, Name: "versioned", Version: "1.0.0"}); err == nil || !strings.Contains(err.Error(), a.ID) {
-		t.Errorf("error %v, want that action %s is under way", err, a.ID)
-	}
-	s.wantState(s.act(pluginhost.Request{Kind: pluginhost.Rollback}), pluginhost.RolledBack, "rollback on request")
-	s.wantVersion("1.0.0")
 }
 
 func TestPluginQuarantineOfTheOnlyVersionIsRefused(t *testing.T) {

@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -94,8 +95,8 @@ func (a *action) handOver(changes []change) {
 func (a *action) moveBack(changes []change, reason error) {
 	a.restore()
 	state := registry.Quarantined
-	if isA[*abortError](reason) {
-		state = registry.Held
+	if asked, ok := errors.AsType[*abortError](reason); ok {
+		state = asked.leaves
 	}
 	for _, c := range changes {
 		c.node.handOver(c.from)
@@ -121,7 +122,10 @@ func (a *action) paused(t *Transform, pauses []time.Duration) {
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // abortError ends a trial because a person wants it.
-type abortError struct{ text string }
+type abortError struct {
+	text   string
+	leaves registry.State // what becomes of the version on trial
+}
 
 func (e *abortError) Error() string { return e.text }
 
@@ -140,8 +144,8 @@ func (a *action) watch(ctx context.Context, changes []change) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case why := <-a.abort:
-			return &abortError{why}
+		case asked := <-a.abort:
+			return asked
 		case <-end.C:
 			return judge(changes)
 		case <-look.C:
