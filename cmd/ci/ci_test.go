@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -98,6 +99,24 @@ func TestReportShowsWhatAReaderNeeds(t *testing.T) {
 	}
 	if r.passed != 1 || r.skipped != 1 || len(r.refused) != 1 {
 		t.Errorf("passed %d, skipped %d, refused %v; want 1, 1, one", r.passed, r.skipped, r.refused)
+	}
+}
+
+func TestReasonsOfFailuresComeLastWithoutServerLogs(t *testing.T) {
+	var out bytes.Buffer
+	r := &report{out: &out, kept: io.Discard, allowed: regexp.MustCompile("^$")}
+	lines := []string{"    a_test.go:7: 3 rows, want 4\n", "        redis: ready\n"}
+	var events []string
+	for _, line := range lines {
+		events = append(events, fmt.Sprintf(`'{"Action":"output","Package":"m/a","Test":"TestX","Output":%q}'`, line))
+	}
+	events = append(events, `'{"Action":"fail","Package":"m/a","Test":"TestX"}'`)
+	if err := r.run(t.Context(), []string{"sh", "-c", `printf '%s\n' ` + strings.Join(events, " ")}); !errors.Is(err, errQuiet) {
+		t.Fatalf("err = %v", err)
+	}
+	_, end, _ := strings.Cut(out.String(), "tests: 0 passed, 1 failed, 0 skipped\n")
+	if want := "FAIL  m/a.TestX\n" + lines[0]; end != want {
+		t.Errorf("the end is %q, want %q", end, want)
 	}
 }
 

@@ -79,6 +79,7 @@ type report struct {
 	said                    map[string][]string // output so far, by package and test
 	passed, failed, skipped int
 	refused                 []string // skips that may not be
+	reasons                 []string // what failed tests said, in short
 }
 
 func (r *report) run(ctx context.Context, args []string) error {
@@ -97,6 +98,7 @@ func (r *report) run(ctx context.Context, args []string) error {
 		r.print(test)
 	}
 	fmt.Fprintf(r.out, "tests: %d passed, %d failed, %d skipped\n", r.passed, r.failed, r.skipped)
+	fmt.Fprint(r.out, strings.Join(r.reasons, ""))
 	for _, test := range r.refused {
 		fmt.Fprintf(r.out, "FAIL  %s was skipped, and MILLRACE_NO_SKIP=1 forbids that\n", test)
 	}
@@ -139,6 +141,8 @@ func (r *report) testEvent(e event) {
 		delete(r.said, key)
 	case "fail":
 		r.failed++
+		r.reasons = append(r.reasons, fmt.Sprintf("FAIL  %s\n", key))
+		r.reasons = append(r.reasons, reasonsIn(r.said[key])...)
 		r.print(key)
 	case "skip":
 		r.skipped++
@@ -148,6 +152,21 @@ func (r *report) testEvent(e event) {
 		}
 	}
 }
+
+// reasonsIn picks the lines in which a test itself speaks, such as
+// "    order_test.go:12: 3 rows, want 4", and leaves out the logs of its servers.
+func reasonsIn(lines []string) (own []string) {
+	for _, line := range lines {
+		if len(own) < maxReasons && speaks.MatchString(line) {
+			own = append(own, line)
+		}
+	}
+	return own
+}
+
+const maxReasons = 20
+
+var speaks = regexp.MustCompile(`^\s+\w+\.go:\d+: `)
 
 // packageEvent prints a package's own lines once it is through. What tests
 // printed that never ended (a panic, go test's own timeout) belongs to its
