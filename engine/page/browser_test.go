@@ -3,12 +3,15 @@ package page
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,8 +23,8 @@ import (
 	"github.com/millrace/millrace/engine/sink/chart"
 )
 
-// TestPageInChromium runs the scenarios of e2e/page.mjs in a headless browser
-// against a hub and a server of this process, over a log in memory that the
+// TestPageInChromium runs the scenarios of e2e in a headless browser, each file
+// against a hub and a server of its own in this process, over a log in memory that the
 // scenarios write through a control address.
 func TestPageInChromium(t *testing.T) {
 	program := node(t)
@@ -29,12 +32,25 @@ func TestPageInChromium(t *testing.T) {
 		skip(t, "playwright-core is not installed: run `go tool task ui`")
 	}
 	browser := chromium(t)
+	files, err := filepath.Glob("e2e/*.mjs")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d files of scenarios: %v", len(files), err)
+	}
+	for _, file := range files {
+		if name := strings.TrimSuffix(filepath.Base(file), ".mjs"); name != "browser" { // what they share
+			t.Run(name, func(t *testing.T) { play(t, program, browser, file) })
+		}
+	}
+}
+
+// play runs one file of scenarios.
+func play(t *testing.T, program, browser, file string) {
 	e := newEngine(t)
 	control := httptest.NewServer(e)
 	defer control.Close()
 	defer e.stop()
 	run := exec.CommandContext(t.Context(), program, "--test", "--test-reporter=spec",
-		"--test-timeout=240000", "--test-force-exit", "e2e/page.mjs")
+		"--test-timeout=240000", "--test-force-exit", file)
 	run.Env = append(os.Environ(), "PAGE_URL=http://"+e.address, "CONTROL_URL="+control.URL, "CHROMIUM="+browser,
 		"PROFILE="+t.TempDir(), "SCREENSHOTS="+os.Getenv("PAGE_SCREENSHOTS"))
 	text, err := run.CombinedOutput()
@@ -64,6 +80,30 @@ type engine struct {
 	log  *livetest.Log // guarded by mu
 	end  func()        // guarded by mu; nil while stopped
 	next uint64        // guarded by mu; epoch of the next log
+
+	topics topics
+}
+
+// topics are the states beside charts, by the name of their event, as scenarios set them.
+type topics struct{ states sync.Map }
+
+// Find implements [live.Topics]: graph:* has graph and stats, any other kind an
+// event of its own name.
+func (s *topics) Find(_ context.Context, kind, name string) ([]*live.Topic, error) {
+	events := []string{kind}
+	if kind == "graph" {
+		events = append(events, "stats", "mark")
+	}
+	var list []*live.Topic
+	for _, event := range events {
+		list = append(list, live.NewState(event, kind+":"+name, 100*time.Millisecond, func(context.Context) (any, error) {
+			if v, ok := s.states.Load(event); ok {
+				return v, nil
+			}
+			return nil, errors.New("not set")
+		}))
+	}
+	return list, nil
 }
 
 func newEngine(t *testing.T) *engine {
@@ -113,6 +153,7 @@ func (e *engine) hub() *live.Hub {
 	}
 	hub, err := live.New(live.Config{
 		Log: e.log, Pipeline: "charts", Version: "test", Embedded: true, Ping: time.Second,
+		Topics: &e.topics,
 		Charts: []live.Chart{{Sink: sink, Edges: []plan.Edge{{Node: "celsius", Stream: "readings"}}}},
 	})
 	if err != nil {
@@ -138,7 +179,7 @@ type point struct {
 }
 
 // ServeHTTP is the control address: POST /feed, /stop, /start, /forget (an empty
-// log of another epoch, while stopped).
+// log of another epoch, while stopped), /tell?event=graph (a state beside charts).
 func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/feed":
@@ -148,6 +189,13 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		e.feed(points)
+	case "/tell":
+		var v any
+		if err := json.NewDecoder(r.Body).Decode(&v); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		e.topics.states.Store(r.URL.Query().Get("event"), v)
 	case "/stop":
 		e.stop()
 	case "/start":

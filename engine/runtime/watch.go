@@ -112,7 +112,7 @@ func (w *watched) Find(ctx context.Context, kind, name string) ([]*live.Topic, e
 	pipeline := w.engine.pipeline().Name
 	switch kind {
 	case "graph", "dlq":
-		if name != pipeline {
+		if name != pipeline && name != "*" {
 			return nil, fmt.Errorf("sub=%s:%s: expected %s:%s, the pipeline that runs here", kind, name, kind, pipeline)
 		}
 		if kind == "dlq" {

@@ -1,9 +1,12 @@
+import type { ComponentType } from 'preact';
 import { useRef } from 'preact/hooks';
-import { Card } from './card';
+import { Charts } from './charts/charts';
 import { count } from './format';
 import { choose, duration, lang, t } from './i18n';
+import { lazy } from './lazy';
+import { letters } from './live/topics';
+import { addressOf, route, views, type View } from './route';
 import { beat, chip, chosenSpan, connection, filter, longest, lost, Rate, silentFor, spans, store } from './state';
-import type { Chart } from './store';
 
 function Chip() {
   void beat.value;
@@ -44,12 +47,48 @@ function Range() {
   );
 }
 
+/** The ways to the views; the dead letters with their number. */
+function Ways() {
+  return (
+    <nav aria-label={t('views')}>
+      {views.map((v) => (
+        <a key={v} href={addressOf(v)} aria-current={route.value.view === v ? 'page' : undefined}>
+          {t(v)}
+          {v === 'letters' && !!letters.value?.total && <span class="badge">{count(letters.value.total)}</span>}
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+/** Moves the focus; the address stays that of the view. */
+function toContent(e: Event): void {
+  e.preventDefault();
+  document.getElementById('content')?.focus();
+}
+
+/** What can be chosen of the charts. */
+function Choices() {
+  return (
+    <>
+      <input
+        type="search"
+        aria-label={t('filter')}
+        placeholder={t('filter')}
+        value={filter.value}
+        onInput={(e) => (filter.value = e.currentTarget.value)}
+      />
+      <Range />
+    </>
+  );
+}
+
 function Header() {
   void beat.value;
   const other = lang.value === 'en' ? 'ko' : 'en';
   return (
     <header class="bar">
-      <a class="skip" href="#charts">
+      <a class="skip" href="#content" onClick={toContent}>
         {t('skip')}
       </a>
       <h1>
@@ -60,15 +99,9 @@ function Header() {
       </h1>
       <span class="pipeline">{store.hello?.pipeline}</span>
       <Chip />
+      <Ways />
       <Throughput />
-      <input
-        type="search"
-        aria-label={t('filter')}
-        placeholder={t('filter')}
-        value={filter.value}
-        onInput={(e) => (filter.value = e.currentTarget.value)}
-      />
-      <Range />
+      {route.value.view === 'charts' && <Choices />}
       <button type="button" lang={other} onClick={() => choose(other)}>
         {t('language')}
       </button>
@@ -92,58 +125,20 @@ function Notices() {
   );
 }
 
-function Empty() {
-  if (connection.value !== 'live') return <p class="empty">{t(connection.value)}…</p>;
-  return (
-    <div class="empty">
-      <svg viewBox="0 0 120 40" width="120" height="40" aria-hidden="true">
-        <path d="M2 30h28l8-18 12 26 10-32 9 24h49" />
-      </svg>
-      <h2>{t('emptyTitle')}</h2>
-      <p>{t('emptyText')}</p>
-    </div>
-  );
-}
-
-function matching(text: string): Chart[] {
-  const want = text.trim().toLowerCase();
-  if (!want) return store.charts;
-  return store.charts.filter((c) =>
-    [c.title, c.group, ...c.lines.map((l) => l.key)].some((s) => s.toLowerCase().includes(want)),
-  );
-}
-
-function Charts() {
-  void beat.value;
-  const shown = matching(filter.value);
-  if (!store.charts.length) return <Empty />;
-  if (!shown.length) return <p class="empty">{t('noMatch', { text: filter.value })}</p>;
-  const groups = [...new Set(shown.map((c) => c.group))];
-  return (
-    <>
-      {groups.map((group) => (
-        <section key={group}>
-          <h2>{group}</h2>
-          <div class="grid">
-            {shown
-              .filter((c) => c.group === group)
-              .map((c) => (
-                <Card key={c.id} chart={c} />
-              ))}
-          </div>
-        </section>
-      ))}
-    </>
-  );
-}
+const shown: Record<View, ComponentType> = {
+  charts: Charts,
+  graph: lazy(() => import('./graph/graph').then((m) => m.GraphView)),
+  letters: lazy(() => import('./letters/letters').then((m) => m.LettersView)),
+};
 
 export function App() {
+  const Shown = shown[route.value.view];
   return (
     <>
       <Header />
-      <main id="charts" tabIndex={-1} aria-label={t('charts')} class={connection.value === 'live' ? '' : 'away'}>
+      <main id="content" tabIndex={-1} aria-label={t(route.value.view)} class={connection.value === 'live' ? '' : 'away'}>
         <Notices />
-        <Charts />
+        <Shown />
       </main>
     </>
   );

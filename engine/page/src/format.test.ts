@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { look } from './colors';
+import { look } from './charts/colors';
 import { axisNumber, count, digits, number } from './format';
 
 it('shows the digits that tell', () => {

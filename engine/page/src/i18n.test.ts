@@ -1,19 +1,26 @@
 import { expect, it } from 'vitest';
-import { duration, en, firstLanguage, ko, lang, t, type Texts } from './i18n';
+import { duration, en, firstLanguage, ko, lang, t } from './i18n';
 
 const holes = (s: string): string[] => (s.match(/\{\w+\}/g) ?? []).sort();
 
-it('has every text in both languages, with the same holes', () => {
-  expect(Object.keys(ko).sort()).toEqual(Object.keys(en).sort());
-  for (const key of Object.keys(en) as (keyof Texts)[]) {
-    expect(en[key].trim(), key).not.toBe('');
-    expect(ko[key].trim(), key).not.toBe('');
-    expect(holes(ko[key]), key).toEqual(holes(en[key]));
+type Words = { en: Record<string, string>; ko: Record<string, string> };
+const parts = import.meta.glob<Words>('./*/words.ts', { eager: true });
+
+it.each(Object.entries({ './i18n.ts': { en, ko } as Words, ...parts }))('%s has every text in both languages, with the same holes', (_, words) => {
+  expect(Object.keys(words.ko).sort()).toEqual(Object.keys(words.en).sort());
+  for (const [key, text] of Object.entries(words.en)) {
+    const translated = words.ko[key] ?? '';
+    expect(text.trim(), key).not.toBe('');
+    expect(holes(translated), key).toEqual(holes(text));
     if (key !== 'language') {
-      expect(ko[key], key).toMatch(/[가-힣]/);
-      expect(en[key], key).not.toMatch(/[가-힣]/);
+      expect(translated, key).toMatch(/[가-힣]/);
+      expect(text, key).not.toMatch(/[가-힣]/);
     }
   }
+});
+
+it('finds the words of every part', () => {
+  expect(Object.keys(parts).length).toBeGreaterThan(1);
 });
 
 it('takes the language that was chosen, then the one that the browser asks for', () => {

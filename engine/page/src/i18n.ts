@@ -32,8 +32,14 @@ export const en = {
   rangeAuto: 'All',
   noMatch: 'No chart matches “{text}”.',
   language: '한국어',
-  skip: 'Skip to the charts',
+  skip: 'Skip to the content',
+  views: 'Views',
   charts: 'Charts',
+  graph: 'Graph',
+  letters: 'Dead letters',
+  viewLoading: 'Loading this view…',
+  viewFailed: 'This view could not be loaded.',
+  again: 'Try again',
   seconds: '{n} s',
   minutes: '{n} min',
   hours: '{n} h',
@@ -73,14 +79,19 @@ export const ko: Texts = {
   rangeAuto: '전체',
   noMatch: '“{text}”에 맞는 차트가 없습니다.',
   language: 'English',
-  skip: '차트로 건너뛰기',
+  skip: '본문으로 건너뛰기',
+  views: '화면',
   charts: '차트',
+  graph: '그래프',
+  letters: '배달 못 한 메시지',
+  viewLoading: '화면을 불러오는 중…',
+  viewFailed: '화면을 불러오지 못했습니다.',
+  again: '다시 시도',
   seconds: '{n}초',
   minutes: '{n}분',
   hours: '{n}시간',
 };
 
-const dictionaries: Record<Lang, Texts> = { en, ko };
 const remembered = 'millrace.lang';
 
 /** The language of the page: as chosen before, else as the browser asks for. */
@@ -114,10 +125,21 @@ export function storedLanguage(): string | null {
   }
 }
 
-/** The text of key in the page's language, with {names} filled in. */
-export function t(key: keyof Texts, values: Record<string, string | number> = {}): string {
-  return dictionaries[lang.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+/** What fills the {names} of a text. */
+export type Values = Record<string, string | number>;
+
+/**
+ * The texts of one part of the page, as a function like [t]. Both dictionaries have
+ * the same keys: the compiler sees to it. A part keeps them in its own words.ts, so
+ * that they are fetched with it.
+ */
+export function texts<K extends string>(en: Record<K, string>, ko: Record<NoInfer<K>, string>): (key: K, values?: Values) => string {
+  const all: Record<Lang, Record<K, string>> = { en, ko };
+  return (key, values = {}) => all[lang.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
+
+/** The text of key in the page's language, with {names} filled in. */
+export const t = texts(en, ko);
 
 /** A length of time in words, such as 10 min. */
 export function duration(ms: number): string {

@@ -3,6 +3,7 @@ import { render } from 'preact';
 import 'uplot/dist/uPlot.min.css';
 import { App } from './app';
 import { firstLanguage, lang, storedLanguage } from './i18n';
+import { followAddress } from './route';
 import { beat, begin, store } from './state';
 import './style.css';
 
@@ -14,6 +15,7 @@ effect(() => {
   void beat.value;
   document.title = store.hello ? `${store.hello.pipeline} · Millrace` : 'Millrace';
 });
+followAddress();
 const root = document.getElementById('app');
 if (root) render(<App />, root);
 begin();

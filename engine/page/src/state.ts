@@ -1,11 +1,12 @@
 import { signal } from '@preact/signals';
-import { Store } from './store';
-import { LiveStream, type State } from './stream';
+import { Store } from './live/store';
+import { LiveStream, type State } from './live/stream';
+import { tell } from './live/topics';
 
 /** What the chip in the header shows. */
 export type Chip = State | 'stale';
 
-export const store = new Store();
+export const store = new Store(Date.now, tell);
 export const connection = signal<State>('connecting');
 /** Rises four times a second; what shows numbers reads it. */
 export const beat = signal(0);
@@ -20,7 +21,23 @@ let lastEvent = Date.now();
 let lostAt = Date.now();
 let frozen = NaN; // the server's time when the connection was lost
 
-export const stream = new LiveStream('api/v1/live', {
+const wanted = ['chart:*', 'graph:*', 'dlq:*'];
+
+/** Subscribes to more than the usual, such as tap:NODE, until the result is called. */
+export function want(sub: string): () => void {
+  wanted.push(sub);
+  stream.renew();
+  return () => {
+    wanted.splice(wanted.indexOf(sub), 1);
+    stream.renew();
+  };
+}
+
+function liveAddress(): string {
+  return `api/v1/live?${new URLSearchParams([...new Set(wanted)].map((sub) => ['sub', sub]))}`;
+}
+
+export const stream = new LiveStream(liveAddress, {
   event: (e) => {
     lastEvent = Date.now();
     store.take(e);

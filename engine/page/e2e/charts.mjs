@@ -1,63 +1,15 @@
-// Scenarios of the live page in a real browser. TestPageInChromium in Go runs a hub
-// and a server and tells their addresses in the environment; the log behind them is
-// fed through the control address.
+// Scenarios of the charts, and of the page as a whole.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { SCREENSHOTS, control, feed, open, patience, problems, reading, until, violations } from './browser.mjs';
 
-const { PAGE_URL, CONTROL_URL, CHROMIUM, PROFILE, SCREENSHOTS } = process.env;
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const patience = 20_000;
-
-const control = async (path, body) => {
-  const answer = await fetch(CONTROL_URL + path, { method: 'POST', body: body && JSON.stringify(body) });
-  assert.equal(answer.status, 200, path);
-};
-const reading = (Metric, Device, Value, Ago = 0, Unit = 'C') => ({ Metric, Device, Value, Ago, Unit });
-const feed = (...points) => control('/feed', points);
-
-let browser;
 let page;
-const problems = [];
-
-// Each profile is its own persistent context with an empty folder.
-async function open(name, options = {}) {
-  const context = await chromium.launchPersistentContext(join(PROFILE, name), {
-    executablePath: CHROMIUM,
-    headless: true,
-    viewport: { width: 1280, height: 800 },
-    locale: 'en-US',
-    timezoneId: 'UTC',
-    ...options,
-    args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  context.setDefaultTimeout(patience);
-  const p = context.pages()[0] ?? (await context.newPage());
-  p.on('pageerror', (e) => problems.push(`error: ${e.message}`));
-  p.on('console', (m) => /Content Security Policy/.test(m.text()) && problems.push(m.text()));
-  p.on('request', (r) => !r.url().startsWith(PAGE_URL) && !r.url().startsWith('data:') && problems.push(`asked ${r.url()}`));
-  await p.goto(PAGE_URL);
-  return p;
-}
 
 const state = (s) => page.locator(`.chip[data-state=${s}]`).waitFor();
 const card = (metric) => page.locator(`.card[data-chart="live/${metric}"]`);
 const lastOf = (metric, device) =>
   card(metric).locator('.legend tbody tr', { has: page.getByText(device, { exact: true }) }).locator('td.last');
-
-async function until(what, f) {
-  const end = Date.now() + patience;
-  for (;;) {
-    const got = await f();
-    if (got === true) return;
-    if (Date.now() > end) assert.fail(`${what}: ${JSON.stringify(got)}`);
-    await new Promise((done) => setTimeout(done, 50));
-  }
-}
 
 // The data table of a chart, newest first.
 async function values(metric) {
@@ -84,11 +36,6 @@ const pixels = (metric, [r, g, b]) =>
     return { n, columns: xs.size, width: c.width };
   }, [r, g, b]);
 
-const violations = async () => {
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => window.axe.run(document));
-  return found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ') + ' ' + n.failureSummary).join('; ')}`);
-};
 
 const blue = [0, 114, 178];
 const vermilion = [213, 94, 0];
@@ -108,7 +55,7 @@ test('without data the page says that it waits', async () => {
   await state('live');
   await page.getByText('Waiting for the first values').waitFor();
   await page.getByText('Embedded mode').waitFor();
-  assert.deepEqual(await violations(), []);
+  assert.deepEqual(await violations(page), []);
 });
 
 test('fed values appear in the legend, in the table and as pixels', async () => {
@@ -186,7 +133,7 @@ test('while the engine is away the values stay and the page says so', async () =
   await page.getByText('The engine cannot be reached').waitFor();
   assert.equal(await lastOf('flow', 'valve').textContent(), '12.5');
   assert.ok((await pixels('temperature', blue)).n > 0);
-  assert.deepEqual(await violations(), []);
+  assert.deepEqual(await violations(page), []);
   await control('/start');
   await state('live');
   await page.getByText('The engine cannot be reached').waitFor({ state: 'detached' });
@@ -237,7 +184,7 @@ test('no violations of accessibility rules, in light and dark', async () => {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
     await until('repainted', async () => (await pixels('temperature', colorScheme === 'dark' ? sky : blue)).n > 50 || 'no');
-    assert.deepEqual(await violations(), [], colorScheme);
+    assert.deepEqual(await violations(page), [], colorScheme);
     if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, `page-${colorScheme}.png`), fullPage: true });
   }
 });
@@ -246,11 +193,11 @@ test('everything is reached with the keyboard', async () => {
   await page.reload();
   await card('flow').waitFor();
   const reached = [];
-  for (let i = 0; i < 6; i++) {
+  for (let i = 0; i < 7; i++) {
     await page.keyboard.press('Tab');
     reached.push(await page.evaluate(() => document.activeElement?.tagName));
   }
-  assert.deepEqual(reached.slice(0, 4), ['A', 'INPUT', 'SELECT', 'BUTTON']);
+  assert.deepEqual(reached, ['A', 'A', 'A', 'A', 'INPUT', 'SELECT', 'BUTTON']);
 });
 
 test('the page speaks Korean when asked, and remembers it', async () => {
@@ -274,4 +221,19 @@ test('a Korean browser gets Korean, on a phone without sideways scrolling', asyn
   await page.context().close();
   page = first;
   assert.equal(wide, 0);
+});
+
+test('views are a click away, and the dead letters are counted', async () => {
+  await control('/tell?event=graph', { pipeline: 'charts', nodes: [{ id: 'rows', kind: 'sink', type: 'sql' }], edges: [] });
+  await control('/tell?event=dlq', { total: 3, reasons: [{ node: 'rows', class: 'rejected', code: '22001', count: 3 }] });
+  const nav = page.getByRole('navigation');
+  await nav.getByText('3', { exact: true }).waitFor();
+  await nav.getByRole('link', { name: 'Graph' }).click();
+  await page.getByText('rows (sql)').waitFor();
+  await nav.getByRole('link', { name: 'Dead letters' }).click();
+  await page.getByText('rows: 22001 × 3').waitFor();
+  await page.goBack();
+  await page.getByText('rows (sql)').waitFor();
+  await nav.getByRole('link', { name: 'Charts' }).click();
+  await page.locator('.card').first().waitFor();
 });

@@ -3,15 +3,16 @@ import { LiveStream, silence, type State, type Surroundings } from './stream';
 
 /** A world in which the test decides what the server answers and when time passes. */
 class World {
-  asked: { lastId: string | undefined; signal: AbortSignal; send: (s: string) => void; end: () => void }[] = [];
+  asked: { url: string; lastId: string | undefined; signal: AbortSignal; send: (s: string) => void; end: () => void }[] = [];
   timers = new Map<number, { f: () => void; ms: number }>();
   states: State[] = [];
   events: string[] = [];
   refuse = false;
+  query = '';
   private next = 1;
 
   readonly surroundings: Surroundings = {
-    fetch: ((_url: string, init: RequestInit) => this.fetch(init)) as typeof fetch,
+    fetch: ((url: string, init: RequestInit) => this.fetch(url, init)) as typeof fetch,
     setTimeout: (f, ms) => {
       this.timers.set(this.next, { f, ms });
       return this.next++;
@@ -21,12 +22,12 @@ class World {
   };
 
   readonly stream = new LiveStream(
-    'url',
+    () => 'url' + this.query,
     { event: (e) => this.events.push(e.data), state: (s) => this.states.push(s) },
     this.surroundings,
   );
 
-  private fetch(init: RequestInit): Promise<Response> {
+  private fetch(url: string, init: RequestInit): Promise<Response> {
     if (this.refuse) return Promise.reject(new TypeError('refused'));
     let control: ReadableStreamDefaultController<Uint8Array>;
     const body = new ReadableStream<Uint8Array>({ start: (c) => void (control = c) });
@@ -39,6 +40,7 @@ class World {
       }
     });
     this.asked.push({
+      url,
       lastId: (init.headers as Record<string, string>)['Last-Event-ID'],
       signal,
       send: (s) => control.enqueue(new TextEncoder().encode(s)),
@@ -115,4 +117,20 @@ it('leaves nothing behind when it is stopped', async () => {
   await settle();
   expect(w.timers.size).toBe(0);
   expect(w.asked.length).toBe(1);
+});
+
+it('asks another address at once and goes on behind the last id', async () => {
+  const w = new World();
+  w.stream.start();
+  await settle();
+  w.asked[0]?.send('event: hello\ndata: {}\n\nevent: frame\nid: 1.a\ndata: {}\n\n');
+  await settle();
+  w.query = '?sub=tap:rows';
+  w.stream.renew();
+  w.stream.renew();
+  await settle();
+  expect(w.asked.map((a) => a.url)).toEqual(['url', 'url?sub=tap:rows']);
+  expect(w.asked[1]?.lastId).toBe('1.a');
+  expect(w.states).toEqual(['connecting', 'live']);
+  w.stream.stop();
 });

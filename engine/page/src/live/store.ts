@@ -66,7 +66,10 @@ export class Store {
   private byId = new Map<string, Chart>();
   private lines = new Map<number, { chart: Chart; line: Line }>(); // of this connection
 
-  constructor(private readonly now: () => number = Date.now) {}
+  constructor(
+    private readonly now: () => number = Date.now,
+    private readonly other: (event: string, data: string) => void = () => {},
+  ) {}
 
   /** The server's time in ms. */
   serverNow(): number {
@@ -83,6 +86,7 @@ export class Store {
         this.schema(JSON.parse(e.data));
         break;
       case 'frame':
+      case 'snapshot':
         this.frame(JSON.parse(e.data));
         break;
       case 'gap':
@@ -94,6 +98,8 @@ export class Store {
       case 'ping':
         this.ping(JSON.parse(e.data));
         break;
+      default:
+        this.other(e.name, e.data);
     }
   }
 
@@ -178,7 +184,8 @@ export class Store {
     }
   }
 
-  private gap(g: { points: number }): void {
+  private gap(g: { points?: number; reason: string; items?: number }): void {
+    if (!g.points) return; // merged, or of a state that comes again
     this.missed += g.points;
     for (const chart of this.charts) {
       for (const line of chart.lines) line.column.break();

@@ -32,9 +32,10 @@ export class LiveStream {
   private timer: unknown;
   private watchdog: unknown;
   private stopped = false;
+  private renewing = false;
 
   constructor(
-    private readonly url: string,
+    private readonly url: () => string,
     private readonly on: Handlers,
     private readonly with_: Surroundings = {
       fetch: (...a) => fetch(...a),
@@ -64,9 +65,19 @@ export class LiveStream {
     void this.connect();
   }
 
+  /** Asks anew, because the address has changed, and goes on where it was. */
+  renew(): void {
+    if (this.stopped || this.renewing) return;
+    this.renewing = true;
+    this.with_.clearTimeout(this.timer);
+    if (this.abort) this.abort.abort();
+    else void this.connect();
+  }
+
   private async connect(): Promise<void> {
     const abort = new AbortController();
     this.abort = abort;
+    this.renewing = false;
     this.watch();
     try {
       await this.read(abort.signal);
@@ -76,13 +87,15 @@ export class LiveStream {
     this.with_.clearTimeout(this.watchdog);
     this.abort = undefined;
     abort.abort();
-    if (!this.stopped) this.again();
+    if (this.stopped) return;
+    if (this.renewing) void this.connect();
+    else this.again();
   }
 
   private async read(signal: AbortSignal): Promise<void> {
     const headers: Record<string, string> = { Accept: 'text/event-stream' };
     if (this.lastId) headers['Last-Event-ID'] = this.lastId;
-    const answer = await this.with_.fetch(this.url, { headers, signal, cache: 'no-store' });
+    const answer = await this.with_.fetch(this.url(), { headers, signal, cache: 'no-store' });
     if (!answer.ok || !answer.body) throw new Error(`status ${answer.status}`);
     const parser = new EventParser((e) => this.take(e));
     const reader = answer.body.getReader();

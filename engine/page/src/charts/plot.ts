@@ -1,8 +1,8 @@
 import uPlot from 'uplot';
 import { look } from './colors';
-import type { Column } from './column';
-import { axisNumber, axisTime } from './format';
-import type { Chart } from './store';
+import type { Column } from '../live/column';
+import { axisNumber, axisTime } from '../format';
+import type { Chart } from '../live/store';
 
 const font = '11px system-ui, -apple-system, "Segoe UI", "Noto Sans KR", sans-serif';
 

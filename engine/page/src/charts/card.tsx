@@ -1,11 +1,11 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { look } from './colors';
-import { clock, digits, number, stamp } from './format';
-import { duration, t } from './i18n';
+import { clock, digits, number, stamp } from '../format';
+import { duration, t } from '../i18n';
 import { Plot } from './plot';
-import { beat, dark, edge, span } from './state';
-import type { Chart, Line } from './store';
+import { beat, dark, edge, span } from '../state';
+import type { Chart, Line } from '../live/store';
 
 const rowsShown = 50;
 const quiet = 90_000; // ms without a value after which a card says so

@@ -1,0 +1,37 @@
+/** An answer of the engine that is no success, with its text for people. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    text: string,
+  ) {
+    super(text);
+  }
+}
+
+/**
+ * Asks the engine's HTTP API, such as ask('api/v1/dlq?limit=10'), and returns its
+ * JSON. With method POST it asks for a change. Rejects with [Refused] or, if the
+ * engine cannot be reached, with a TypeError.
+ */
+export async function ask<T>(path: string, options: { method?: 'GET' | 'POST'; body?: unknown; signal?: AbortSignal } = {}): Promise<T> {
+  const headers: Record<string, string> = { Accept: 'application/json' };
+  const init: RequestInit = { method: options.method ?? 'GET', headers, cache: 'no-store' };
+  if (options.signal) init.signal = options.signal;
+  if (init.method === 'POST') headers['X-Millrace'] = 'page'; // no other origin can send it
+  if (options.body !== undefined) {
+    headers['Content-Type'] = 'application/json';
+    init.body = JSON.stringify(options.body);
+  }
+  const answer = await fetch(path, init);
+  if (!answer.ok) throw new Refused(answer.status, reason(await answer.text()) || answer.statusText);
+  return (await answer.json()) as T;
+}
+
+/** The reason in the body of a refusal: {"error": text}, or plain text. */
+function reason(body: string): string {
+  try {
+    return String(JSON.parse(body).error ?? body);
+  } catch {
+    return body.trim();
+  }
+}
