@@ -29,6 +29,14 @@ const (
 
 var scopes = []Scope{Observe, Tap, Operate}
 
+// guessesPerSecond is how many requests without a known token get an answer about it and
+// a line in the log, guessesAtOnce how many more after a quiet time. Those with a known
+// token are never held up.
+const (
+	guessesPerSecond = 5
+	guessesAtOnce    = 100
+)
+
 // minToken is the least length of a token: what is shorter can be guessed.
 const minToken = 16
 
@@ -157,6 +165,9 @@ func (s *Server) authorize(next http.Handler) http.Handler {
 		granted, known := s.cfg.Access.granted(credentials(r))
 		need := needs(r)
 		switch {
+		case !known && !s.guesses.Allow():
+			w.Header().Set("Retry-After", "1")
+			refuse(w, http.StatusTooManyRequests, "too many requests without a known token")
 		case !known:
 			s.cfg.Logger.Warn("request without a known token", "path", r.URL.Path, "from", r.RemoteAddr)
 			w.Header().Add("WWW-Authenticate", `Bearer realm="millrace"`)

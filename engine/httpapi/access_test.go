@@ -83,6 +83,24 @@ func TestTokensAndScopes(t *testing.T) {
 	}
 }
 
+func TestGuessingTokensIsSlow(t *testing.T) {
+	h := secured(t)
+	codes := map[int]int{}
+	for i := range 1000 {
+		w := ask(h, "GET", "/api/v1/live", "Authorization", fmt.Sprintf("Bearer guess-%016d", i))
+		codes[w.Code]++
+		if w.Code == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "" {
+			t.Fatal("a refusal without Retry-After")
+		}
+	}
+	if codes[401] < 100 || codes[429] == 0 || codes[401]+codes[429] != 1000 {
+		t.Errorf("answers by code: %v", codes)
+	}
+	if w := ask(h, "GET", "/api/v1/live", "Authorization", "Bearer "+observer); w.Code != 200 {
+		t.Errorf("who knows a token is held up, too: %d", w.Code)
+	}
+}
+
 func TestWhereATokenMayStand(t *testing.T) {
 	h := secured(t)
 	basic := func(user, password string) string {

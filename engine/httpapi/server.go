@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // DefaultListen is where the server listens unless it is told otherwise.
@@ -61,6 +63,7 @@ type Server struct {
 	streams context.Context // ends when the server stops
 	stop    context.CancelFunc
 
+	guesses   *rate.Limiter  // of tokens
 	streaming sync.WaitGroup // streams being served, also over connections that are not HTTP any more
 	listener  net.Listener
 	listen    sync.Mutex
@@ -85,7 +88,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, hosts: map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}}
+	s := &Server{cfg: cfg, guesses: rate.NewLimiter(guessesPerSecond, guessesAtOnce), hosts: map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}}
 	for _, name := range append(cfg.Hosts, host) {
 		if name != "" {
 			s.hosts[canonical(name)] = true
