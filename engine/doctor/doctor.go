@@ -74,7 +74,7 @@ func Check(ctx context.Context, o Options) Report {
 		o.Timeout = DefaultTimeout
 	}
 	c := &checker{Options: o}
-	parts := []func(context.Context) []Finding{c.file, c.redis, c.amqp, c.sql, c.plugins, c.folders, c.listen}
+	parts := []func(context.Context) []Finding{c.file, c.redis, c.amqp, c.mqtt, c.sql, c.plugins, c.folders, c.listen}
 	return Report{Findings: slices.Concat(atOnce(parts, func(look func(context.Context) []Finding) []Finding { return look(ctx) })...)}
 }
 

@@ -273,6 +273,11 @@ func TestFolderFindings(t *testing.T) {
 	want(t, pluginFolder(none), "info "+none+" is not there yet: building a plugin makes it")
 	want(t, pluginFolder("doctor.go"), "problem doctor.go: it is no folder -> plugins: { dir: doctor.go }  # a folder that this user may read")
 	want(t, lockFolder(dir), "ok "+dir)
+	deep := filepath.Join(none, "deeper")
+	want(t, outputFolder("lines", dir), "ok "+dir)
+	want(t, outputFolder("lines", deep), "info "+deep+" is not there yet: the start makes it")
+	want(t, outputFolder("lines", "doctor.go"), "problem doctor.go: it is no folder -> mkdir -p doctor.go && chmod u+rwx doctor.go")
+	want(t, outputFolder("lines", "doctor.go/x"), "problem doctor.go/x: stat doctor.go/x: not a directory -> mkdir -p doctor.go/x && chmod u+rwx doctor.go/x")
 	if f := lockFolder(none); f[0].Severity != Problem || !strings.HasPrefix(f[0].Mend[0], "export XDG_RUNTIME_DIR=") {
 		t.Errorf("a missing folder of locks: %+v", f)
 	}

@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
 	"github.com/millrace/millrace/engine/runtime"
+	filesink "github.com/millrace/millrace/engine/sink/file"
 )
 
 // leastFree is the free space of the temporary folder below which there is a
@@ -35,6 +39,10 @@ func (c *checker) folders(context.Context) []Finding {
 	}
 	if len(runtime.EmbeddedParts(c.Pipeline)) < len(c.Pipeline.Connections) {
 		out = append(out, lockFolder(runtime.LockFolder())...)
+	}
+	sinks := optionsOf[*filesink.Options](c.Pipeline)
+	for _, id := range slices.Sorted(maps.Keys(sinks)) {
+		out = append(out, outputFolder(id, sinks[id].Path)...)
 	}
 	var disk syscall.Statfs_t
 	err := syscall.Statfs(os.TempDir(), &disk)
@@ -60,6 +68,30 @@ func pluginFolder(dir string) []Finding {
 		a.add(Info, dir+" is not there yet: building a plugin makes it")
 	default:
 		a.add(Problem, fmt.Sprintf("%s: %v", dir, err), "plugins: { dir: "+dir+" }  # a folder that this user may read")
+	}
+	return a.findings
+}
+
+// outputFolder: the start makes it in the nearest folder above that there is.
+func outputFolder(sink, dir string) []Finding {
+	a := about{component: "folder of " + sink}
+	err := writable(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
+			a.add(Problem, fmt.Sprintf("%s: %v", dir, err), makeFolder(dir))
+		} else {
+			a.add(OK, dir)
+		}
+		return a.findings
+	}
+	above := filepath.Dir(dir)
+	for errors.Is(writable(above), fs.ErrNotExist) {
+		above = filepath.Dir(above)
+	}
+	if err := writable(above); err != nil {
+		a.add(Problem, fmt.Sprintf("%s is not there, and cannot be made in %s: %v", dir, above, err), makeFolder(dir))
+	} else {
+		a.add(Info, dir+" is not there yet: the start makes it")
 	}
 	return a.findings
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/millrace/millrace/engine/catalog"
 	"github.com/millrace/millrace/engine/runtime"
+	"github.com/millrace/millrace/engine/source/mqtt/link"
 	"github.com/millrace/millrace/engine/spec"
 	"github.com/millrace/millrace/engine/stream"
 	"github.com/millrace/millrace/engine/testserver"
@@ -197,6 +198,33 @@ func TestSilentServers(t *testing.T) {
 	for _, component := range []string{"redis log", "amqp brokers", "sql store"} {
 		r.must(t, Unknown, component, "")
 	}
+}
+
+// TestMQTTBrokers: each of a list is logged in to; one that does not answer is a
+// warning beside one that does, a wrong password is a problem and is not told.
+func TestMQTTBrokers(t *testing.T) {
+	broker := testserver.Mosquitto(t)
+	text := strings.Replace(plant, "nodes:\n", "  field: { mqtt: { urls: \"${MQTT}\" } }\nnodes:\n  - { id: drives, source: mqtt, with: { connection: field, topics: [a/b] } }\n", 1)
+	text = strings.Replace(text, "lanes: 4\n", "lanes: 4\ndurability: best_effort\n", 1)
+	text = strings.Replace(text, "inputs: [here, gone]", "inputs: [here, gone, drives]", 1)
+	for _, c := range []struct {
+		urls     string
+		severity Severity
+		found    string
+	}{
+		{"mqtt://" + broker.Addr(), OK, "speaks MQTT 5"},
+		{"mqtt://" + broker.Addr() + ",mqtt://u:hidden-word@127.0.0.1:1", Warning, "127.0.0.1:1"},
+		{"mqtt://u:hidden-word@127.0.0.1:1", Unknown, "127.0.0.1:1"},
+	} {
+		p := parse(t, text, map[string]string{"URLS": "embedded", "REDIS": "embedded", "DSN": "embedded", "MQTT": c.urls})
+		check(t, p, "hidden-word").must(t, c.severity, "mqtt field", c.found)
+	}
+}
+
+func TestMQTTFindings(t *testing.T) {
+	a := about{component: "mqtt field"}
+	a.mqttBroker("b:1883", fmt.Errorf("log in to broker b:1883: %w", link.ErrLogin), true)
+	want(t, a.findings, "problem log in to broker b:1883: user or password is not accepted -> connections.field.mqtt.urls: mqtt://USER:PASSWORD@b:1883  # reserved characters percent-encoded")
 }
 
 // TestEmbeddedIsSaid: stand-ins are information, and need no lock.

@@ -35,6 +35,9 @@ const (
 // itself: it may carry a password.
 var ErrURL = errors.New("not a usable mqtt:// or mqtts:// URL")
 
+// ErrLogin says that the broker does not let this user in.
+var ErrLogin = errors.New("user or password is not accepted")
+
 // Broker is one broker: where it is and how to log in.
 type Broker struct {
 	addr, host     string
@@ -125,12 +128,20 @@ func Open(ctx context.Context, b Broker, o Options) (*Conn, error) {
 	if err != nil {
 		_ = raw.Close()
 		if answer != nil {
-			err = fmt.Errorf("%w (reason 0x%02x)", err, answer.ReasonCode)
+			err = refusal(answer.ReasonCode, err)
 		}
 		return nil, fmt.Errorf("log in to broker %s: %w", b, err)
 	}
 	c.Present = answer.SessionPresent
 	return c, nil
+}
+
+// refusal adds to err why the broker has refused (MQTT 5, section 3.2.2.2).
+func refusal(code byte, err error) error {
+	if code == packets.ConnackBadUsernameOrPassword || code == packets.ConnackNotAuthorized {
+		err = errors.Join(ErrLogin, err)
+	}
+	return fmt.Errorf("%w (reason 0x%02x)", err, code)
 }
 
 func dial(ctx context.Context, b Broker) (net.Conn, error) {
