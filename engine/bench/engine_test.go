@@ -60,6 +60,7 @@ nodes:
 // process is the engine under measurement.
 type process struct {
 	cmd    *exec.Cmd
+	file   string // of the pipeline
 	listen string
 }
 
@@ -74,7 +75,7 @@ func (s *servers) start(name, durability, dsn string, args ...string) *process {
 	must(s.t, os.WriteFile(file, fmt.Appendf(nil, pipelineFile, name, durability, sources.String()), 0o600))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(s.t, err)
-	p := &process{listen: l.Addr().String()}
+	p := &process{file: file, listen: l.Addr().String()}
 	must(s.t, l.Close())
 	p.cmd = exec.Command(s.bin, append([]string{"run", file, "--listen", p.listen, "--id", "bench", "--log-level", "warn"}, args...)...)
 	if dir := os.Getenv("BENCH_PROFILES"); dir != "" {

@@ -46,6 +46,12 @@ func fill(t testing.TB, url string, count int) {
 // pour publishes count persistent readings into the queues that are there.
 func pour(t testing.TB, url string, count int) {
 	t.Helper()
+	pourSpoiled(t, url, count, func(int, *amqp091.Publishing) {})
+}
+
+// pourSpoiled does so after spoil has been at each.
+func pourSpoiled(t testing.TB, url string, count int, spoil func(n int, p *amqp091.Publishing)) {
+	t.Helper()
 	conn, ch := dial(t, url)
 	defer conn.Close()
 	if err := ch.Confirm(false); err != nil {
@@ -55,7 +61,9 @@ func pour(t testing.TB, url string, count int) {
 	const window = 5000
 	now := time.Now()
 	for n := range count {
-		publish(t, ch, n, now)
+		p := publishing(n, now)
+		spoil(n, &p)
+		send(t, ch, n, p)
 		if n >= window {
 			if c := <-confirms; !c.Ack {
 				t.Fatal("publish refused")
@@ -69,11 +77,16 @@ func pour(t testing.TB, url string, count int) {
 	}
 }
 
-func publish(t testing.TB, ch *amqp091.Channel, n int, at time.Time) {
-	err := ch.PublishWithContext(context.Background(), "", queues[n%4], true, false, amqp091.Publishing{
+func publish(t testing.TB, ch *amqp091.Channel, n int, at time.Time) { send(t, ch, n, publishing(n, at)) }
+
+func publishing(n int, at time.Time) amqp091.Publishing {
+	return amqp091.Publishing{
 		ContentType: "application/json", DeliveryMode: amqp091.Persistent, MessageId: messageID(n), Body: reading(n, at),
-	})
-	if err != nil {
+	}
+}
+
+func send(t testing.TB, ch *amqp091.Channel, n int, p amqp091.Publishing) {
+	if err := ch.PublishWithContext(context.Background(), "", queues[n%4], true, false, p); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -24,10 +24,21 @@ const (
 	latencySeconds = 20
 )
 
-// latency publishes at a steady rate and measures from each publish to the moment
-// when another connection sees the row, and when a viewer's frame brings the point.
+// latency measures the way of readings that come at a steady rate.
 func (tb *table) latency() {
 	dsn, db := tb.store(0)
+	tb.empty()
+	p := tb.start("bench_latency", "strict", dsn)
+	p.awaitUp(tb.t)
+	pause(2 * time.Second) // all sources consume by then; nothing is asserted
+	told := tb.steady(p, db, 0)
+	used := p.stop(tb.t)
+	fmt.Printf("latency at %d/s, strict: %s; %.1f CPU s/M, %d MB\n", latencyRate,
+		told, used.cpu.Seconds()*1e6/(latencyRate*latencySeconds), used.peak>>20)
+}
+
+// empty declares the four queues and empties them.
+func (tb *table) empty() {
 	conn, ch := dial(tb.t, tb.rabbit.AMQPURL())
 	defer conn.Close()
 	declare(tb.t, ch)
@@ -35,12 +46,15 @@ func (tb *table) latency() {
 		_, err := ch.QueuePurge(q, false)
 		must(tb.t, err)
 	}
-	p := tb.start("bench_latency", "strict", dsn)
-	p.awaitUp(tb.t)
-	pause(2 * time.Second) // all sources consume by then; nothing is asserted
+}
+
+// steady publishes readings at a steady rate, numbered from base, and tells how long
+// it took from each publish to the moment when another connection saw the row, and
+// when a viewer's frame brought the point.
+func (tb *table) steady(p *process, db *sql.DB, base int) string {
 	total := latencyRate * latencySeconds
 	sent := make([]time.Time, total) // by number; written before the reading can be seen
-	rows, frames := newSightings(total), newSightings(total)
+	rows, frames := newSightings(base, total), newSightings(base, total)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		limit := time.Now().Add((latencySeconds + 30) * time.Second)
@@ -49,27 +63,32 @@ func (tb *table) latency() {
 			pause(time.Millisecond)
 		}
 	})
-	resp, err := http.Get("http://" + p.listen + "/api/v1/live")
+	resp, err := http.Get("http://" + p.listen + "/api/v1/live?from=latest")
 	must(tb.t, err)
 	go frames.follow(resp)
-	tick := time.NewTicker(time.Second / latencyRate * 5)
-	for n := 0; n < total; {
-		<-tick.C
-		for range 5 {
-			sent[n] = time.Now()
-			publish(tb.t, ch, n, sent[n])
-			n++
-		}
-	}
-	tick.Stop()
+	tb.pace(base, sent)
 	wg.Wait()
 	for deadline := time.Now().Add(5 * time.Second); !frames.complete() && time.Now().Before(deadline); {
 		pause(10 * time.Millisecond)
 	}
 	_ = resp.Body.Close()
-	used := p.stop(tb.t)
-	fmt.Printf("latency at %d/s, strict: publish -> row %s; publish -> SSE frame %s; %.1f CPU s/M, %d MB\n", latencyRate,
-		rows.report(sent), frames.report(sent), used.cpu.Seconds()*1e6/float64(total), used.peak>>20)
+	return fmt.Sprintf("publish -> row %s; publish -> SSE frame %s", rows.report(sent), frames.report(sent))
+}
+
+// pace publishes a reading for each place of sent, five at a time.
+func (tb *table) pace(base int, sent []time.Time) {
+	conn, ch := dial(tb.t, tb.rabbit.AMQPURL())
+	defer conn.Close()
+	tick := time.NewTicker(time.Second / latencyRate * 5)
+	defer tick.Stop()
+	for n := 0; n < len(sent); {
+		<-tick.C
+		for range 5 {
+			sent[n] = time.Now()
+			publish(tb.t, ch, base+n, sent[n])
+			n++
+		}
+	}
 }
 
 // pause waits: a load generator and a sampler keep a pace.
@@ -77,17 +96,21 @@ func pause(d time.Duration) { lifecycle.Sleep(context.Background(), d) }
 
 // sightings notes when each reading was first seen.
 type sightings struct {
+	base int // number of the first
 	mu   sync.Mutex
-	at   []time.Time // by number; guarded by mu
+	at   []time.Time // by number from base; guarded by mu
 	next int         // the first that was not seen; guarded by mu
 	left int         // guarded by mu
 }
 
-func newSightings(n int) *sightings { return &sightings{at: make([]time.Time, n), left: n} }
+func newSightings(base, n int) *sightings {
+	return &sightings{base: base, at: make([]time.Time, n), left: n}
+}
 
 func (s *sightings) see(n int, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	n -= s.base
 	if n >= 0 && n < len(s.at) && s.at[n].IsZero() {
 		s.at[n] = at
 		s.left--
@@ -134,7 +157,7 @@ func number(id string) int {
 // More would load the two cores that the engine is measured on.
 func (s *sightings) poll(t testing.TB, db *sql.DB, sent []time.Time) {
 	s.mu.Lock()
-	from := int64(0)
+	from := time.Now().Add(-time.Minute).UnixMilli()
 	if s.next > 0 {
 		from = sent[s.next-1].UnixMilli()
 	}

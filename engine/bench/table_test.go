@@ -92,6 +92,8 @@ func TestTable(t *testing.T) {
 		{"j", tb.slowDisk},
 		{"k", tb.cluster},
 		{"l", tb.latency},
+		{"m", tb.deadLetters},
+		{"n", tb.besideReplay},
 	}
 	only := os.Getenv("BENCH_ONLY")
 	for _, r := range rigs {
