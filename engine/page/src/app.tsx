@@ -1,12 +1,13 @@
 import type { ComponentType } from 'preact';
 import { useRef } from 'preact/hooks';
 import { Charts } from './charts/charts';
+import { range } from './charts/time';
 import { count } from './format';
 import { choose, duration, lang, t } from './i18n';
 import { lazy } from './lazy';
 import { letters } from './live/topics';
 import { addressOf, route, views, type View } from './route';
-import { beat, chip, chosenSpan, connection, filter, longest, lost, Rate, silentFor, spans, store } from './state';
+import { beat, chip, connection, filter, longest, lost, Rate, silentFor, spans, store } from './state';
 
 function Chip() {
   void beat.value;
@@ -32,8 +33,8 @@ function Range() {
   return (
     <select
       aria-label={t('range')}
-      value={String(chosenSpan.value)}
-      onChange={(e) => (chosenSpan.value = Number(e.currentTarget.value))}
+      value={String(range.value)}
+      onChange={(e) => (range.value = Number(e.currentTarget.value))}
     >
       <option value="0">{t('rangeAuto')}</option>
       {spans

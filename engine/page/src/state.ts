@@ -1,4 +1,5 @@
 import { signal } from '@preact/signals';
+import { held, range } from './charts/time';
 import { Store } from './live/store';
 import { LiveStream, type State } from './live/stream';
 import { tell } from './live/topics';
@@ -12,8 +13,6 @@ export const connection = signal<State>('connecting');
 export const beat = signal(0);
 export const dark = signal(matchMedia('(prefers-color-scheme: dark)').matches);
 export const filter = signal('');
-/** Time that charts show, ms; 0 lets it grow with the data. */
-export const chosenSpan = signal(0);
 /** What can be chosen, if a chart's window is as long. */
 export const spans = [60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 21_600_000, 86_400_000];
 
@@ -52,9 +51,14 @@ export const stream = new LiveStream(liveAddress, {
   },
 });
 
-/** The time at the right edge of charts: the server's, held while it is away. */
-export function edge(): number {
+/** The server's time, ms; it stands still while the server is away. */
+export function now(): number {
   return Number.isNaN(frozen) ? store.serverNow() : frozen;
+}
+
+/** The time at the right edge of charts, ms: now, unless they are held. */
+export function edge(): number {
+  return held.value ?? now();
 }
 
 /** The longest window of all charts, ms. */
@@ -69,8 +73,8 @@ let grown = { at: -1, span: 0 };
  * data, so that a young pipeline does not draw slivers.
  */
 export function span(): number {
-  if (chosenSpan.value) return chosenSpan.value;
-  if (grown.at === beat.value) return grown.span;
+  if (range.value) return range.value;
+  if (grown.at === beat.value || (held.value !== undefined && grown.span)) return grown.span;
   let widest = 0;
   for (const c of store.charts) {
     const newest = Math.max(...c.lines.map((l) => l.column.newest || 0));

@@ -4,18 +4,19 @@ import { look } from './colors';
 import { clock, digits, number, stamp } from '../format';
 import { duration, t } from '../i18n';
 import { Plot } from './plot';
-import { beat, dark, edge, span } from '../state';
+import { beat, dark, edge, now, span } from '../state';
+import { held } from './time';
 import type { Chart, Line } from '../live/store';
 
 const rowsShown = 50;
 const quiet = 90_000; // ms without a value after which a card says so
 const leastPause = 33; // ms between two drawings of a chart
 
-/** The time at the right edge of chart: now, or its newest point if that is long ago. */
+/** The time at the right edge of chart: as held, else now, or its newest point if that is long ago. */
 function rightOf(chart: Chart): number {
-  const now = edge();
+  if (held.value !== undefined) return held.value;
   const newest = newestOf(chart);
-  return newest < now - chart.windowMs ? newest : Math.max(now, newest || 0);
+  return newest < edge() - chart.windowMs ? newest : Math.max(edge(), newest || 0);
 }
 
 function newestOf(chart: Chart): number {
@@ -185,7 +186,7 @@ export function Card({ chart }: { chart: Chart }) {
   const hover = useSignal(NaN);
   const host = usePlot(chart, hover);
   const right = rightOf(chart);
-  const age = edge() - newestOf(chart);
+  const age = now() - newestOf(chart);
   const label = t('chartLabel', { title: chart.title, n: chart.lines.length, window: duration(spanOf(chart)) });
   return (
     <article class="card" data-chart={chart.id}>
