@@ -1,12 +1,15 @@
 package live
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/engine/sink/chart"
 )
 
 // format is how data is written.
@@ -195,6 +198,10 @@ type chartInfo struct {
 	WindowMs  int64        `json:"window_ms"`
 	MaxPoints int          `json:"max_points"`
 	Series    []seriesInfo `json:"series"`
+
+	Draw       string            `json:"draw"`
+	Thresholds []chart.Threshold `json:"thresholds,omitempty"`
+	Bands      []chart.Band      `json:"bands,omitempty"`
 }
 
 type seriesInfo struct {
@@ -241,13 +248,11 @@ func (h *Hub) schemaOf(lines []*series, key classKey) schema {
 
 func (h *Hub) chartInfo(g *group) *chartInfo {
 	sink := h.cfg.Charts[g.chart].Sink
-	title := g.key
-	if title == "" {
-		title = sink.Title()
-	}
+	one := sink.Options.Of(g.key)
 	return &chartInfo{
-		ID: chartID(sink.ID, g.key), Key: g.key, Node: sink.ID, Title: title, Group: sink.Title(),
-		Decimals: sink.Options.Decimals, WindowMs: sink.Options.Window.Milliseconds(), MaxPoints: sink.Options.MaxPoints,
+		ID: chartID(sink.ID, g.key), Key: g.key, Node: sink.ID, Title: cmp.Or(one.Title, g.key, sink.Title()), Group: sink.Title(),
+		Decimals: one.Decimals, WindowMs: sink.Options.Window.Milliseconds(), MaxPoints: sink.Options.MaxPoints,
+		Draw: one.Draw, Thresholds: one.Thresholds, Bands: one.Bands,
 	}
 }
 

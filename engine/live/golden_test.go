@@ -28,6 +28,11 @@ func TestStreamGolden(t *testing.T) {
 		decimals := 1
 		sink, err := chart.New("live", chart.Options{
 			Chart: "metric", Series: "device", Unit: "unit", Title: "Plant readings", Decimals: &decimals,
+			Charts: map[string]chart.One{"flow": {Title: "Flow", Look: chart.Look{
+				Draw:       chart.Step,
+				Thresholds: []chart.Threshold{{At: 2e21, Label: "high", Severity: chart.Alarm}},
+				Bands:      []chart.Band{{From: 0, To: 1, Severity: chart.Fine}},
+			}}},
 		}, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -5,7 +5,6 @@
 package chart
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/millrace/millrace/engine/spec"
@@ -23,6 +22,9 @@ type Options struct {
 	Decimals  *int          `yaml:"decimals,omitempty" jsonschema:"description=Digits after the point, 0 to 12; without it as the values need,minimum=0,maximum=12"`
 	Window    time.Duration `yaml:"window,omitempty" jsonschema:"description=How much time a chart shows,default=10m"`
 	MaxPoints int           `yaml:"max_points,omitempty" jsonschema:"description=Points kept for each line; older ones leave first,default=6000,minimum=2,maximum=1000000"`
+
+	Look   `yaml:",inline"`
+	Charts map[string]One `yaml:"charts,omitempty" jsonschema:"description=Charts by their value of chart that have a title\\, decimals\\, draw\\, thresholds or bands of their own"`
 }
 
 // Bounds and defaults of [Options].
@@ -52,9 +54,7 @@ var _ spec.Checker = (*Options)(nil)
 // Check reports every option out of its bounds.
 func (o *Options) Check() []spec.FieldError {
 	var errs []spec.FieldError
-	add := func(field, format string, args ...any) {
-		errs = append(errs, spec.FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
-	}
+	add := func(field, format string, args ...any) { errs = append(errs, fieldError(field, format, args...)) }
 	if o.Window < time.Second || o.Window > MaxWindow {
 		add("window", "%s is outside 1s..%s", o.Window, MaxWindow)
 	}
@@ -67,7 +67,7 @@ func (o *Options) Check() []spec.FieldError {
 	if o.Value == "" {
 		add("value", "is empty; expected an expression such as `value`")
 	}
-	return errs
+	return append(errs, o.checkLooks()...)
 }
 
 // withDefaults fills what a program that builds Options by hand left out.
