@@ -196,6 +196,17 @@ func (a *action) record() Action {
 	return r
 }
 
+// tell lets others know how far the action has come.
+func (a *action) tell() {
+	if a.host.cfg.Told == nil {
+		return
+	}
+	a.host.mu.Lock()
+	r := a.record()
+	a.host.mu.Unlock()
+	a.host.cfg.Told(r)
+}
+
 func (a *action) set(state State) {
 	a.host.mu.Lock()
 	defer a.host.mu.Unlock()
@@ -213,6 +224,7 @@ func (a *action) end(state State, format string, args ...any) {
 		h.failed[a.Name] = now
 	}
 	h.mu.Unlock()
+	a.tell()
 	log := h.cfg.Logger.Info
 	if state == Refused || state == RolledBack {
 		log = h.cfg.Logger.Error

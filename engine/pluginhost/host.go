@@ -35,6 +35,10 @@ type Config struct {
 	BackoffMax   time.Duration // longest pause between restarts; default 10s
 	ProbeTimeout time.Duration // for the events, one by one, of a unit that ended the process twice; default 1m
 
+	// Told is called with each action when the trial of its new version begins and when
+	// it has its outcome. It must return soon and ask nothing of the host. nil: nobody.
+	Told func(Action)
+
 	Trial time.Duration // for which a new version is watched and the one before kept ready; default 30s
 	Watch time.Duration // between two looks at the folder; default 1s
 

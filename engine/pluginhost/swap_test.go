@@ -309,6 +309,23 @@ func TestPluginVersionThatDoesNotStartIsRefused(t *testing.T) {
 	}
 }
 
+// TestPluginActionsAreTold: the trial and the outcome of each, in order.
+func TestPluginActionsAreTold(t *testing.T) {
+	told := make(chan pluginhost.Action, 8)
+	s := newSwapping(t, pluginhost.Config{Trial: time.Millisecond, Told: func(a pluginhost.Action) { told <- a }}, nil, "1.0.0")
+	install(t, s.dir, "versioned", "1.1.0")
+	s.act(pluginhost.Request{Kind: pluginhost.Install, Version: "1.1.0"})
+	s.act(pluginhost.Request{Kind: pluginhost.Rollback})
+	for _, want := range []struct {
+		kind  pluginhost.Kind
+		state pluginhost.State
+	}{{pluginhost.Install, pluginhost.Trying}, {pluginhost.Install, pluginhost.Done}, {pluginhost.Rollback, pluginhost.Done}} {
+		if a := <-told; a.Kind != want.kind || a.State != want.state || len(a.Nodes) != 1 {
+			t.Errorf("told %+v; want %+v", a, want)
+		}
+	}
+}
+
 func TestPluginRollback(t *testing.T) {
 	s := newSwapping(t, pluginhost.Config{Trial: time.Millisecond}, nil, "1.0.0", "1.1.0")
 	s.wantVersion("1.1.0")

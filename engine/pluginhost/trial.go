@@ -63,6 +63,7 @@ func (a *action) swap(ctx context.Context, changes []change) {
 	tried := !a.oneWay && a.Kind != Rollback && a.Kind != Quarantine
 	if tried {
 		a.set(Trying)
+		a.tell()
 	}
 	a.handOver(changes)
 	if tried {

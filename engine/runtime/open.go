@@ -57,6 +57,7 @@ func (e *Engine) openMain(ctx context.Context) error {
 	}
 	e.host = pluginhost.New(pluginhost.Config{
 		Dir: e.Pipeline.Plugins.Dir, Trial: e.Pipeline.Plugins.Trial, Attach: attach, Logger: e.Logger.With("part", "plugins"),
+		Told: e.marked.plugin,
 	})
 	e.plugins.set(routed(pluginhost.Routes(e.host)))
 	e.closers = append(e.closers, e.crew.close, e.host.Close)

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/millrace/millrace/engine/httpapi"
 	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/pluginhost"
 	"github.com/millrace/millrace/engine/tap"
 )
 
@@ -28,7 +30,7 @@ const (
 type mark struct {
 	ID   string `json:"id"`   // the same on every connection
 	Time int64  `json:"time"` // ms since the Unix epoch
-	Kind string `json:"kind"` // start, reload, replay
+	Kind string `json:"kind"` // start, reload, replay, plugin
 	Text string `json:"text"` // for people
 }
 
@@ -48,6 +50,15 @@ func (m *markList) add(kind, text string) {
 	if over := len(m.fresh) - keptMarks; over > 0 {
 		m.fresh = m.fresh[over:]
 	}
+}
+
+// plugin adds what an action changed at the nodes of a plugin, nothing if it changed
+// nothing.
+func (m *markList) plugin(a pluginhost.Action) {
+	if len(a.Nodes) == 0 || a.State == pluginhost.Refused || a.State == pluginhost.Stopped {
+		return
+	}
+	m.add("plugin", fmt.Sprintf("plugin %s: %s", a.Name, cmp.Or(a.Text, "trial of "+a.Nodes[0].To)))
 }
 
 func (m *markList) take(context.Context) ([]any, error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/millrace/millrace/engine/pluginhost"
 	"github.com/millrace/millrace/engine/reload"
 )
 
@@ -121,5 +122,27 @@ func (m *mill) follow(query string) func(name string) []byte {
 		data := kept[name][0]
 		kept[name] = kept[name][1:]
 		return data
+	}
+}
+
+// TestMarksOfPlugins: what changed nothing is no mark.
+func TestMarksOfPlugins(t *testing.T) {
+	var m markList
+	swap := []pluginhost.NodeSwap{{Node: "n", From: "scale@1.0.0#1", To: "scale@1.1.0#2"}}
+	for _, a := range []pluginhost.Action{
+		{Name: "scale", State: pluginhost.Trying, Nodes: swap},
+		{Name: "scale", State: pluginhost.RolledBack, Text: "back", Nodes: swap},
+		{Name: "scale", State: pluginhost.Refused, Text: "unfit", Nodes: swap},
+		{Name: "scale", State: pluginhost.Done, Text: "no node has another version to run"},
+	} {
+		m.plugin(a)
+	}
+	var texts []string
+	list, _ := m.take(t.Context())
+	for _, one := range list {
+		texts = append(texts, one.(mark).Kind+": "+one.(mark).Text)
+	}
+	if got, want := strings.Join(texts, "\n"), "plugin: plugin scale: trial of scale@1.1.0#2\nplugin: plugin scale: back"; got != want {
+		t.Errorf("marks\n%s\nwant\n%s", got, want)
 	}
 }
