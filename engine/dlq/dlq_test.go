@@ -3,6 +3,7 @@ package dlq
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
+	"github.com/millrace/millrace/engine/redact"
 	"github.com/millrace/millrace/engine/stream"
 	"github.com/millrace/millrace/engine/stream/embedded"
 	"github.com/millrace/millrace/engine/testserver"
@@ -184,6 +186,47 @@ func (closed) DeadLetters(context.Context, string, int) ([]stream.StoredDeadLett
 	return nil, node.AsAway(context.DeadlineExceeded)
 }
 
+func nothingHidden() *redact.Rules { return nil }
+
+// TestLettersAreShownRedacted asks every way to see letters for a value that is hidden.
+func TestLettersAreShownRedacted(t *testing.T) {
+	const secret = "hunter2-0451"
+	known, opaque, raw := letter(0), letter(1), letter(2)
+	known.Event.Key, known.Event.Payload, known.Text = secret, []byte(`{"value":"`+secret+`"}`), "not a number: "+secret
+	opaque.Event.Payload, opaque.Text = []byte("value;"+secret), "no JSON: value;"+secret
+	raw.Event, raw.Raw, raw.Text = nil, []byte(secret), "odd: "+secret
+	log := open(t, known, opaque, raw)
+	rules, err := redact.Parse([]string{"value"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for pattern, h := range Routes(log, &line{log: log}, func() *redact.Rules { return rules }) {
+		mux.Handle(pattern, h)
+	}
+	get := func(path string) string {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		return w.Body.String()
+	}
+	var l Listing
+	if err := json.Unmarshal([]byte(get("/api/v1/dlq")), &l); err != nil || l.Total != 3 {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	for _, path := range []string{"", "/export", "/" + l.Letters[0].ID, "/" + l.Letters[1].ID, "/" + l.Letters[2].ID} {
+		body := get("/api/v1/dlq" + path)
+		if strings.Contains(body, secret) || strings.Contains(body, base64.StdEncoding.EncodeToString([]byte(secret))) || !strings.Contains(body, redact.Marker) && !strings.Contains(body, redact.Withheld) {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+	if body := get("/api/v1/dlq?key=" + secret); !strings.Contains(body, `"total":0`) {
+		t.Errorf("a filter tells what is hidden: %s", body)
+	}
+	if stored, _, err := log.DeadLetter(t.Context(), l.Letters[0].ID); err != nil || stored.Event.Key != secret {
+		t.Errorf("the letter itself is changed: %+v, %v", stored.Event, err)
+	}
+}
+
 func TestRoutesRefuse(t *testing.T) {
 	log := open(t, letter(0))
 	for name, c := range map[string]struct {
@@ -206,7 +249,7 @@ func TestRoutesRefuse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			mux := http.NewServeMux()
-			for pattern, h := range Routes(c.log, &line{log: log}) {
+			for pattern, h := range Routes(c.log, &line{log: log}, nothingHidden) {
 				mux.Handle(pattern, h)
 			}
 			w := httptest.NewRecorder()

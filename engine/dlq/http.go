@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/httpapi"
+	"github.com/millrace/millrace/engine/redact"
 	"github.com/millrace/millrace/engine/stream"
 )
 
@@ -24,13 +25,16 @@ import (
 //	POST /api/v1/dlq/drop    a [Dropped]; ids, or a filter, and dry_run in the query
 //	POST /api/v1/dlq/replay  a [Replayed]; as drop, and from_source
 //	GET  /api/v1/dlq/replay  [Waiting] events of a node that are being driven again
-func Routes(log Journal, driver Driver) map[string]http.Handler {
+//
+// What is shown of letters is hidden as rules, asked for each time, say.
+func Routes(log Journal, driver Driver, rules func() *redact.Rules) map[string]http.Handler {
+	shown := redacted{log, rules}
 	return map[string]http.Handler{
 		"POST /api/v1/dlq/replay": handler(log, func(r *http.Request, _ Log) (any, error) { return replayAsked(r, log, driver) }),
 		"GET /api/v1/dlq/replay":  handler(log, func(r *http.Request, _ Log) (any, error) { return waitingFor(r, driver) }),
-		"GET /api/v1/dlq":         handler(log, list),
-		"GET /api/v1/dlq/export":  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { export(w, r, log) }),
-		"GET /api/v1/dlq/{id}":    handler(log, func(r *http.Request, log Log) (any, error) { return Show(r.Context(), log, r.PathValue("id")) }),
+		"GET /api/v1/dlq":         handler(shown, list),
+		"GET /api/v1/dlq/export":  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { export(w, r, shown) }),
+		"GET /api/v1/dlq/{id}":    handler(shown, func(r *http.Request, log Log) (any, error) { return Show(r.Context(), log, r.PathValue("id")) }),
 		"POST /api/v1/dlq/drop":   handler(log, func(r *http.Request, _ Log) (any, error) { return drop(r, log, driver) }),
 	}
 }

@@ -111,6 +111,15 @@ func (h *Host) Inspect(name string) (Inspection, error) {
 	return in, nil
 }
 
+// States returns the nodes that run plugins and follow the folder.
+func (h *Host) States() []NodeState {
+	var list []NodeState
+	for _, t := range h.following("") {
+		list = append(list, t.state())
+	}
+	return list
+}
+
 func (t *Transform) state() NodeState {
 	t.mu.Lock()
 	w, spare := t.work, t.spare

@@ -67,6 +67,7 @@ type Engine struct {
 	tapped   *tap.Taps
 	reloaded later // the reloads' API
 	host     *pluginhost.Host
+	hosting  atomic.Pointer[pluginhost.Host] // host, once it is there
 	recorder *metrics.Recorder
 	does     *status.Source
 	watched  *watched // what viewers may follow beside charts

@@ -59,6 +59,7 @@ func (e *Engine) openMain(ctx context.Context) error {
 		Dir: e.Pipeline.Plugins.Dir, Trial: e.Pipeline.Plugins.Trial, Attach: attach, Logger: e.Logger.With("part", "plugins"),
 		Told: e.marked.plugin,
 	})
+	e.hosting.Store(e.host)
 	e.plugins.set(routed(pluginhost.Routes(e.host)))
 	e.closers = append(e.closers, e.crew.close, e.host.Close)
 	return e.openParts(ctx, plan.StagePart)

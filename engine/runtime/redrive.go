@@ -32,7 +32,7 @@ type redriver struct {
 // openRedrive goes on with what waited when the engine ended last.
 func (e *Engine) openRedrive(ctx context.Context) error {
 	e.redrive = &redriver{engine: e, closed: true}
-	e.dlq.set(routed(dlq.Routes(e.log, e.redrive)))
+	e.dlq.set(routed(dlq.Routes(e.log, e.redrive, e.redactions)))
 	return e.redrive.open(ctx)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/engine/live/socket"
 	"github.com/millrace/millrace/engine/page"
 	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/redact"
 	"github.com/millrace/millrace/engine/sink/chart"
 	"github.com/millrace/millrace/engine/status"
 	"github.com/millrace/millrace/engine/tap"
@@ -23,7 +24,7 @@ import (
 // openLive opens the live hub of the plan's charts and runs it until background
 // ends, and opens the taps.
 func (e *Engine) openLive(background context.Context, services *errgroup.Group) error {
-	e.tapped = tap.New(tap.Config{Log: e.log, Plan: e.Plan, Logger: e.Logger.With("part", "tap")})
+	e.tapped = tap.New(tap.Config{Log: e.log, Plan: e.Plan, Logger: e.Logger.With("part", "tap"), Redact: e.redactions})
 	e.taps.set(e.tapped)
 	e.watched = newWatched(e)
 	hub, err := e.hub(e.Plan.Charts)
@@ -45,6 +46,15 @@ func (e *Engine) openLive(background context.Context, services *errgroup.Group) 
 	}))
 	e.charts.set(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.drawn.Load().hub.ServeCharts(w, r) }))
 	return nil
+}
+
+// redactions are what the pipeline's file hides of events now.
+func (e *Engine) redactions() *redact.Rules {
+	rules, err := redact.Parse(e.pipeline().Tap.Redact)
+	if err != nil {
+		panic("runtime: redactions of a file that was checked: " + err.Error())
+	}
+	return rules
 }
 
 // drawing is a hub at work.
@@ -106,7 +116,23 @@ func (e *Engine) openHTTP(ctx, background context.Context, services *errgroup.Gr
 func (e *Engine) status() *status.Source {
 	return status.New(status.Config{
 		Pipeline: e.pipeline, Generation: e.Generation, Version: e.Version, Recorder: e.recorder, Reasons: e.reasons,
+		Plugins: e.programs,
 	})
+}
+
+// programs are what plugin nodes run, by node.
+func (e *Engine) programs() map[string]status.Plugin {
+	list := map[string]status.Plugin{}
+	host := e.hosting.Load()
+	if host == nil {
+		return list
+	}
+	for _, s := range host.States() {
+		if _, known := list[s.Node]; !known { // dead letters may be driven through the node again beside it
+			list[s.Node] = status.Plugin{Runs: s.Runs, Restarts: s.Restarts, Spare: s.Spare, Reason: s.Reason}
+		}
+	}
+	return list
 }
 
 // routed serves handlers by their patterns.

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/millrace/millrace/engine/pluginhost"
+	"github.com/millrace/millrace/engine/redact"
 	"github.com/millrace/millrace/engine/reload"
 )
 
@@ -144,5 +147,27 @@ func TestMarksOfPlugins(t *testing.T) {
 	}
 	if got, want := strings.Join(texts, "\n"), "plugin: plugin scale: trial of scale@1.1.0#2\nplugin: plugin scale: back"; got != want {
 		t.Errorf("marks\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestRedactionsFollowTheFile hides a field by a reload that changes nothing else: taps
+// that are open hide it from then on, too.
+func TestRedactionsFollowTheFile(t *testing.T) {
+	one := sourceA + decode + marks("mark", "secret", "decode", "") + rows("mark")
+	m := startMill(t, one)
+	m.apply(one+"tap: { redact: [way] }\n", reload.Unchanged)
+	seen := m.follow("sub=tap:mark")
+	seen("hello")
+	m.few()
+	if text := string(seen("tap")); strings.Contains(text, "secret") || !strings.Contains(text, redact.Marker) {
+		t.Errorf("tap %s", text)
+	}
+	resp, err := http.Get("http://" + m.addr + "/api/v1/tap/mark?from=earliest&limit=1&where=" + url.QueryEscape(`way != "secret"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || strings.Contains(string(text), "secret") || !strings.Contains(string(text), redact.Marker) {
+		t.Errorf("tap %s, %v", text, err)
 	}
 }

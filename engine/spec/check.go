@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/millrace/millrace/engine/redact"
 	"github.com/millrace/millrace/engine/spec/nearest"
 )
 
@@ -23,6 +24,7 @@ type checker struct {
 
 func (c *checker) check() {
 	c.header()
+	c.redactions()
 	c.connections()
 	c.identifiers()
 	for i := range c.p.Nodes {
@@ -51,6 +53,16 @@ func (c *checker) header() {
 	}
 	if c.p.Limits.Message > maxMessage {
 		c.problem(c.at("limits.message"), "out-of-range", "limits: { message: 16MiB }", "a message of %s does not fit into a frame, expected at most %s", c.p.Limits.Message, maxMessage)
+	}
+}
+
+// redactions checks what is to be hidden.
+func (c *checker) redactions() {
+	for i, rule := range c.p.Tap.Redact {
+		path := fmt.Sprintf("tap.redact[%d]", i)
+		if err := redact.Check(rule); err != nil && !c.failed[path] {
+			c.problem(c.at(path), "wrong-value", "", "%s: %v", c.quoted(c.at(path)), err)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ type Pipeline struct {
 	Limits      Limits                `yaml:"limits,omitempty" jsonschema:"description=what a message may be; above them it is a dead letter"`
 	Unit        Unit                  `yaml:"unit,omitempty" jsonschema:"description=what a stage handles at once"`
 	Plugins     Plugins               `yaml:"plugins,omitempty" jsonschema:"description=where plugins are"`
+	Tap         Tap                   `yaml:"tap,omitempty" jsonschema:"description=what people see of events"`
 	Nodes       []Node                `yaml:"nodes" jsonschema:"required,minItems=1,description=sources\\, transforms\\, plugins and sinks"`
 
 	File string `yaml:"-"` // path the file was read from
@@ -91,6 +92,11 @@ type Unit struct {
 type Plugins struct {
 	Dir   string        `yaml:"dir,omitempty" jsonschema:"default=plugins/bin,description=folder of NAME@VERSION binaries\\, relative to the working directory"`           // default plugins/bin, relative to the working directory
 	Trial time.Duration `yaml:"trial,omitempty" jsonschema:"default=30s,description=for how long a new version is watched while the one before stands ready to come back"` // default 30s
+}
+
+// Tap says what people see of events: in taps, and in dead letters that are shown.
+type Tap struct {
+	Redact []string `yaml:"redact,omitempty" jsonschema:"description=fields whose values are hidden: a name\\, or the end of a path with dots\\, * for any name; payloads that are no JSON are withheld"` // see package redact
 }
 
 // Bytes is a size; a file writes it as a number or with a unit (64MiB, 4GiB, 10MB).

@@ -38,6 +38,15 @@ type Node struct {
 	Kind string `json:"kind"` // source, transform, plugin, sink or chart
 	Type string `json:"type"`
 	*metrics.Totals
+	Plugin *Plugin `json:"plugin,omitempty"` // of a plugin node, once it has been started
+}
+
+// Plugin is the program that a plugin node runs.
+type Plugin struct {
+	Runs     string `json:"runs"`             // name@version#hash8
+	Restarts uint64 `json:"restarts"`         // of its process
+	Spare    string `json:"spare,omitempty"`  // the version before, ready during a trial
+	Reason   string `json:"reason,omitempty"` // why it is not ready
 }
 
 // Reader is how far one stage or sink is behind in one stream.
@@ -70,7 +79,8 @@ type Config struct {
 	Generation string
 	Version    string
 	Recorder   *metrics.Recorder
-	Reasons    func() []httpapi.Reason // why the engine is not ready
+	Reasons    func() []httpapi.Reason  // why the engine is not ready
+	Plugins    func() map[string]Plugin // by node; nil: none
 }
 
 // Source tells the status of an engine. It may be used from any goroutine.
@@ -108,7 +118,10 @@ func (c Config) now(started time.Time) *Status {
 }
 
 func (c Config) nodes(p *spec.Pipeline) []Node {
-	totals := c.Recorder.Totals()
+	totals, plugins := c.Recorder.Totals(), map[string]Plugin{}
+	if c.Plugins != nil {
+		plugins = c.Plugins()
+	}
 	list := make([]Node, len(p.Nodes))
 	for i := range list {
 		n := &p.Nodes[i]
@@ -118,6 +131,9 @@ func (c Config) nodes(p *spec.Pipeline) []Node {
 		}
 		counted := totals[n.ID]
 		list[i] = Node{ID: n.ID, Kind: string(n.Kind()), Type: n.TypeName(), Totals: &counted}
+		if runs, ok := plugins[n.ID]; ok {
+			list[i].Plugin = &runs
+		}
 	}
 	return list
 }

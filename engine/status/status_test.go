@@ -77,6 +77,16 @@ func TestStatusSaysWhatWasRecorded(t *testing.T) {
 	}
 }
 
+func TestStatusNamesThePrograms(t *testing.T) {
+	c := config(metrics.New())
+	want := Plugin{Runs: "scale@1.2.0#0a1b2c3d", Restarts: 2, Reason: "it is started again"}
+	c.Plugins = func() map[string]Plugin { return map[string]Plugin{"decode": want} }
+	s := answer(t, c)
+	if got := s.Nodes[1].Plugin; got == nil || *got != want || s.Nodes[0].Plugin != nil {
+		t.Errorf("nodes %+v", s.Nodes)
+	}
+}
+
 func TestRates(t *testing.T) {
 	began := time.UnixMilli(1_000_000)
 	look := func(uptime float64, in, out uint64) *Status {

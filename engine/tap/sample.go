@@ -103,6 +103,7 @@ func (s *Sampler) lane(ctx context.Context, out *Sample, view View, name string,
 	out.Passed += head.Seq - from.Seq // numbers of frames are dense
 	out.Read += uint64(len(entries))
 	sources := view.sources(name)
+	rules := s.taps.cfg.Redact()
 	var list []Event
 	for _, e := range entries {
 		f, err := event.DecodeFrame(e.Frame)
@@ -111,6 +112,7 @@ func (s *Sampler) lane(ctx context.Context, out *Sample, view View, name string,
 		}
 		for i, ev := range f.Events {
 			if sources == nil || sources[ev.Source.Node] {
+				ev, _ = rules.Event(ev)
 				list = append(list, shown(name, lane, e, i, ev))
 			}
 		}

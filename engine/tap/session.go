@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/event/eventjson"
 	"github.com/millrace/millrace/engine/lifecycle"
+	"github.com/millrace/millrace/engine/redact"
 	"github.com/millrace/millrace/engine/stream"
 )
 
@@ -39,6 +40,7 @@ type failure struct {
 type session struct {
 	query
 	lanes *merge
+	rules func() *redact.Rules
 	out   *client
 	shown int  // events
 	told  bool // that the expression failed for an event
@@ -99,6 +101,7 @@ func (s *session) show(t *taken) error {
 	if err != nil {
 		return s.notice("entry %s of %s cannot be read: %v", t.entry.At, t.name(), err)
 	}
+	rules := s.rules()
 	for i, ev := range f.Events {
 		if t.stream == stream.Journal && ev.Root.IsZero() {
 			ev.Root = t.entry.At
@@ -106,6 +109,7 @@ func (s *session) show(t *taken) error {
 		if t.sources != nil && !t.sources[ev.Source.Node] {
 			continue
 		}
+		ev, _ = rules.Event(ev) // before the expression, which could ask for what is hidden
 		if err := s.event(t, i, ev); err != nil {
 			return err
 		}

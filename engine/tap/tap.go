@@ -17,6 +17,7 @@ import (
 
 	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/redact"
 	"github.com/millrace/millrace/engine/stream"
 )
 
@@ -50,6 +51,8 @@ type Config struct {
 	Plan         *plan.Plan    // whose nodes may be tapped at first, see [Taps.Use]
 	WriteTimeout time.Duration // a client that takes nothing for so long is cut off; default 10 s
 	Logger       *slog.Logger  // default: discards
+
+	Redact func() *redact.Rules // what is hidden of events now; nil: nothing
 }
 
 // Taps serves GET /api/v1/tap/{node}. It may be used from any goroutine.
@@ -68,6 +71,9 @@ func New(cfg Config) *Taps {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Redact == nil {
+		cfg.Redact = func() *redact.Rules { return nil }
 	}
 	t := &Taps{cfg: cfg, free: make(chan struct{}, MaxTaps)}
 	t.Use(cfg.Plan)
@@ -116,7 +122,7 @@ func (t *Taps) answer(w http.ResponseWriter, r *http.Request, view View, q query
 	if r.Method == http.MethodHead {
 		return
 	}
-	s := &session{query: q, lanes: lanes, out: newClient(w, t.cfg.WriteTimeout)}
+	s := &session{query: q, lanes: lanes, rules: t.cfg.Redact, out: newClient(w, t.cfg.WriteTimeout)}
 	if err := s.run(r.Context()); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.cfg.Logger.Info("tap cut off: its client took nothing", "for", t.cfg.WriteTimeout, "node", view.Node, "client", r.RemoteAddr)
 	}
