@@ -44,12 +44,17 @@ type Filter struct {
 	To    time.Time // given up before
 
 	Generation string // live, redrive, or a replay's
+
+	Through string // no letter that was stored after the one of this id: what came later is not meant
 }
 
 // Empty reports whether f chooses all.
 func (f Filter) Empty() bool { return f == Filter{} }
 
 func (f Filter) takes(d *stream.StoredDeadLetter) bool {
+	if f.Through != "" && place(d.ID).Compare(place(f.Through)) > 0 {
+		return false
+	}
 	key := ""
 	if d.Event != nil {
 		key = d.Event.Key
@@ -101,30 +106,66 @@ type Listing struct {
 // List counts the letters that f takes after the one named after and returns the
 // first limit of them; Next names the last of these if there are more.
 func List(ctx context.Context, log Log, f Filter, after string, limit int) (*Listing, error) {
-	l := &Listing{Reasons: []Reason{}, Letters: []Letter{}}
-	index := map[Reason]int{}
+	c := newCounted()
 	err := each(ctx, log, f, after, func(letters []stream.StoredDeadLetter) error {
 		for i := range letters {
-			d := &letters[i]
-			l.Total++
-			r := Reason{Node: d.Node, Class: d.Class.String(), Code: d.Code}
-			at, known := index[r]
-			if !known {
-				at = len(l.Reasons)
-				index[r] = at
-				l.Reasons = append(l.Reasons, r)
-			}
-			l.Reasons[at].Count++
-			if len(l.Letters) < limit {
-				l.Letters = append(l.Letters, head(d))
+			c.count(&letters[i])
+			if len(c.list.Letters) < limit {
+				c.list.Letters = append(c.list.Letters, head(&letters[i]))
 			}
 		}
 		return nil
 	})
-	if l.Total > len(l.Letters) && len(l.Letters) > 0 {
-		l.Next = l.Letters[len(l.Letters)-1].ID
+	return c.listing(), err
+}
+
+// Newest is List from the other end: it counts the letters that f takes before the one
+// named before, "" for all, and returns the last limit of them, newest first.
+func Newest(ctx context.Context, log Log, f Filter, before string, limit int) (*Listing, error) {
+	c := newCounted()
+	end := place(before)
+	err := each(ctx, log, f, "", func(letters []stream.StoredDeadLetter) error {
+		for i := range letters {
+			if before != "" && place(letters[i].ID).Compare(end) >= 0 {
+				continue
+			}
+			c.count(&letters[i])
+			c.list.Letters = append(c.list.Letters, head(&letters[i]))
+		}
+		c.list.Letters = slices.Delete(c.list.Letters, 0, max(0, len(c.list.Letters)-limit))
+		return nil
+	})
+	slices.Reverse(c.list.Letters)
+	return c.listing(), err
+}
+
+// counted is a listing in the making.
+type counted struct {
+	list  Listing
+	index map[Reason]int // of those in list, with count 0
+}
+
+func newCounted() *counted {
+	return &counted{Listing{Reasons: []Reason{}, Letters: []Letter{}}, map[Reason]int{}}
+}
+
+func (c *counted) count(d *stream.StoredDeadLetter) {
+	c.list.Total++
+	r := Reason{Node: d.Node, Class: d.Class.String(), Code: d.Code}
+	at, known := c.index[r]
+	if !known {
+		at = len(c.list.Reasons)
+		c.index[r] = at
+		c.list.Reasons = append(c.list.Reasons, r)
 	}
-	return l, err
+	c.list.Reasons[at].Count++
+}
+
+func (c *counted) listing() *Listing {
+	if n := len(c.list.Letters); n > 0 && c.list.Total > n {
+		c.list.Next = c.list.Letters[n-1].ID
+	}
+	return &c.list
 }
 
 // ErrNone says that there is no dead letter of the name that was given.
@@ -150,6 +191,12 @@ func Show(ctx context.Context, log Log, id string) (*Letter, error) {
 func valid(id string) bool {
 	_, err := event.ParsePosition("1." + id)
 	return err == nil
+}
+
+// place is where the letter of a valid id stands among the others.
+func place(id string) event.Position {
+	p, _ := event.ParsePosition("1." + id)
+	return p
 }
 
 // Dropped is the answer to a wish to drop letters.

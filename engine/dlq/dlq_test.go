@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +124,77 @@ func TestListCountsAllAndReturnsPages(t *testing.T) {
 	}
 }
 
+// TestNewestIsListFromTheOtherEnd pages back over more letters than the log hands out
+// at a time.
+func TestNewestIsListFromTheOtherEnd(t *testing.T) {
+	const total, limit = page + 7, 200
+	log := open(t, letters(total)...)
+	all, err := List(t.Context(), log, Filter{}, "", total)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := all.Letters
+	for before := ""; len(left) > 0; {
+		l, err := Newest(t.Context(), log, Filter{}, before, limit)
+		if err != nil || l.Total != len(left) || len(l.Letters) != min(limit, len(left)) {
+			t.Fatalf("Newest before %q: total %d, %d letters, %v; want %d", before, l.Total, len(l.Letters), err, len(left))
+		}
+		for _, d := range l.Letters {
+			if want := left[len(left)-1].ID; d.ID != want {
+				t.Fatalf("letter %s; want %s", d.ID, want)
+			}
+			left = left[:len(left)-1]
+		}
+		if (l.Next == "") != (len(left) == 0) {
+			t.Fatalf("next is %q with %d left", l.Next, len(left))
+		}
+		before = l.Next
+	}
+	if none, err := Newest(t.Context(), log, Filter{Node: "a"}, "", 0); err != nil || len(none.Letters) != 0 || none.Total == 0 {
+		t.Errorf("Newest without letters = %+v, %v; want counts alone", none, err)
+	}
+}
+
+// TestThroughLeavesOutWhatCameLater: what was stored since somebody looked is not meant.
+func TestThroughLeavesOutWhatCameLater(t *testing.T) {
+	log := open(t, letters(10)...)
+	all, err := List(t.Context(), log, Filter{}, "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := Filter{Through: all.Letters[6].ID}
+	if f.Empty() {
+		t.Error("the filter says that it takes all")
+	}
+	if got, err := Drop(t.Context(), log, f, false); err != nil || got.Dropped != 7 {
+		t.Errorf("Drop = %+v, %v; want the first seven", got, err)
+	}
+}
+
+func TestRoutesOfPagesAndNamedLetters(t *testing.T) {
+	log := open(t, letters(3)...)
+	all, err := List(t.Context(), log, Filter{}, "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second, third := all.Letters[0].ID, all.Letters[1].ID, all.Letters[2].ID
+	for path, want := range map[string][]string{
+		"/api/v1/dlq?order=newest&limit=1":                            {third},
+		"/api/v1/dlq?order=newest&limit=1&after=" + third:             {second},
+		"/api/v1/dlq?order=oldest&limit=1":                            {first},
+		"/api/v1/dlq?order=newest&limit=1&through=" + first:           {first},
+		"/api/v1/dlq/export?id=" + third + "&id=" + first + "&id=1-1": {third, first},
+		"/api/v1/dlq/export?through=" + second:                        {first, second},
+	} {
+		w := asked(log, &line{log: log}, "GET", path)
+		for _, d := range all.Letters {
+			if named := slices.Contains(want, d.ID); w.Code != http.StatusOK || strings.Contains(w.Body.String(), `"id":"`+d.ID) != named {
+				t.Errorf("%s: %d %s; want letter %s: %t", path, w.Code, w.Body, d.ID, named)
+			}
+		}
+	}
+}
+
 func TestDropTakesOnlyWhatTheFilterTakes(t *testing.T) {
 	log := open(t, letters(10)...)
 	for _, c := range []struct {
@@ -177,6 +249,17 @@ func TestShowAndExportHaveTheEvent(t *testing.T) {
 			t.Errorf("Show = %s, %v; want what was exported: %s", text, err, lines[i])
 		}
 	}
+}
+
+// asked returns the routes' answer.
+func asked(log Journal, driver Driver, method, path string) *httptest.ResponseRecorder {
+	mux := http.NewServeMux()
+	for pattern, h := range Routes(log, driver, nothingHidden) {
+		mux.Handle(pattern, h)
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	return w
 }
 
 // closed is a log out of reach.
@@ -235,25 +318,24 @@ func TestRoutesRefuse(t *testing.T) {
 		code         int
 		want         string
 	}{
-		"all mistakes at once":        {log, "GET", "/api/v1/dlq?class=odd&from=noon&limit=x&nod=a", 400, `after`},
-		"a name that is none":         {log, "GET", "/api/v1/dlq/abc", 404, "not of the form"},
-		"a letter that is not there":  {log, "GET", "/api/v1/dlq/1-1", 404, "no such dead letter"},
-		"after something odd":         {log, "GET", "/api/v1/dlq?after=x", 400, "after"},
-		"export with an odd filter":   {log, "GET", "/api/v1/dlq/export?class=odd", 400, "class"},
-		"drop of everything unmeant":  {log, "POST", "/api/v1/dlq/drop", 400, "all=true"},
-		"drop of ids and a filter":    {log, "POST", "/api/v1/dlq/drop?id=1-1&node=a", 400, "not both"},
-		"a log that is out of reach":  {closed{}, "GET", "/api/v1/dlq", 503, "deadline"},
-		"replay of everything":        {log, "POST", "/api/v1/dlq/replay", 400, "all=true"},
-		"replay of an unknown node":   {log, "GET", "/api/v1/dlq/replay?node=z", 400, `"z"`},
-		"drop with a misspelt filter": {log, "POST", "/api/v1/dlq/drop?nodes=a", 400, "nodes: unknown"},
+		"all mistakes at once":          {log, "GET", "/api/v1/dlq?class=odd&from=noon&limit=x&nod=a", 400, `after`},
+		"a name that is none":           {log, "GET", "/api/v1/dlq/abc", 404, "not of the form"},
+		"a letter that is not there":    {log, "GET", "/api/v1/dlq/1-1", 404, "no such dead letter"},
+		"after something odd":           {log, "GET", "/api/v1/dlq?after=x", 400, "after"},
+		"an order that is none":         {log, "GET", "/api/v1/dlq?order=x", 400, "neither"},
+		"through something odd":         {log, "POST", "/api/v1/dlq/drop?through=x", 400, "through"},
+		"export of ids and a filter":    {log, "GET", "/api/v1/dlq/export?id=1-1&node=a", 400, "not both"},
+		"export of a name that is none": {log, "GET", "/api/v1/dlq/export?id=odd", 404, "not of the form"},
+		"export with an odd filter":     {log, "GET", "/api/v1/dlq/export?class=odd", 400, "class"},
+		"drop of everything unmeant":    {log, "POST", "/api/v1/dlq/drop", 400, "all=true"},
+		"drop of ids and a filter":      {log, "POST", "/api/v1/dlq/drop?id=1-1&node=a", 400, "not both"},
+		"a log that is out of reach":    {closed{}, "GET", "/api/v1/dlq", 503, "deadline"},
+		"replay of everything":          {log, "POST", "/api/v1/dlq/replay", 400, "all=true"},
+		"replay of an unknown node":     {log, "GET", "/api/v1/dlq/replay?node=z", 400, `"z"`},
+		"drop with a misspelt filter":   {log, "POST", "/api/v1/dlq/drop?nodes=a", 400, "nodes: unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mux := http.NewServeMux()
-			for pattern, h := range Routes(c.log, &line{log: log}, nothingHidden) {
-				mux.Handle(pattern, h)
-			}
-			w := httptest.NewRecorder()
-			mux.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+			w := asked(c.log, &line{log: log}, c.method, c.path)
 			var body struct{ Error string }
 			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != c.code || !strings.Contains(body.Error, c.want) {
 				t.Errorf("%d %s; want %d and %q", w.Code, w.Body, c.code, c.want)

@@ -1,6 +1,7 @@
 package dlq
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,8 +20,8 @@ import (
 
 // Routes returns what answers for log under /api/v1/dlq, for [http.ServeMux]:
 //
-//	GET  /api/v1/dlq         a [Listing]; filter, after and limit in the query
-//	GET  /api/v1/dlq/export  whole letters, one JSON object a line
+//	GET  /api/v1/dlq         a [Listing]; filter, order, after and limit in the query
+//	GET  /api/v1/dlq/export  whole letters, one JSON object a line; ids, or a filter
 //	GET  /api/v1/dlq/{id}    one whole letter
 //	POST /api/v1/dlq/drop    a [Dropped]; ids, or a filter, and dry_run in the query
 //	POST /api/v1/dlq/replay  a [Replayed]; as drop, and from_source
@@ -42,6 +43,8 @@ func Routes(log Journal, driver Driver, rules func() *redact.Rules) map[string]h
 // badQuery is a mistake of the asker.
 type badQuery struct{ error }
 
+var errBoth = badQuery{errors.New("either ids or a filter, not both")}
+
 func handler(log Log, do func(*http.Request, Log) (any, error)) http.Handler {
 	return httpapi.JSON(codeOf, func(r *http.Request) (any, error) { return do(r, log) })
 }
@@ -58,7 +61,7 @@ func codeOf(err error) int {
 
 func list(r *http.Request, log Log) (any, error) {
 	q := r.URL.Query()
-	f, err := ParseFilter(q, "after", "limit")
+	f, err := ParseFilter(q, "order", "after", "limit")
 	limit := DefaultLimit
 	if text := q.Get("limit"); text != "" {
 		var wrong error
@@ -69,8 +72,15 @@ func list(r *http.Request, log Log) (any, error) {
 	if after := q.Get("after"); after != "" && !valid(after) {
 		err = errors.Join(err, fmt.Errorf("after: %q is no dead letter's id", after))
 	}
+	order := cmp.Or(q.Get("order"), "oldest")
+	if order != "oldest" && order != "newest" {
+		err = errors.Join(err, fmt.Errorf("order: %q is neither oldest nor newest, which is what comes first", order))
+	}
 	if err != nil {
 		return nil, badQuery{err}
+	}
+	if order == "newest" {
+		return Newest(r.Context(), log, f, q.Get("after"), limit)
 	}
 	return List(r.Context(), log, f, q.Get("after"), limit)
 }
@@ -97,7 +107,7 @@ func choiceOf(q url.Values, others ...string) (Choice, error) {
 	case err != nil:
 		return Choice{}, badQuery{err}
 	case len(q["id"]) > 0 && !f.Empty():
-		return Choice{}, badQuery{errors.New("either ids or a filter, not both")}
+		return Choice{}, errBoth
 	case len(q["id"]) == 0 && f.Empty() && q.Get("all") != "true":
 		return Choice{}, badQuery{errors.New("expected id, a filter, or all=true")}
 	}
@@ -130,30 +140,48 @@ func waitingFor(r *http.Request, driver Driver) (any, error) {
 // export streams; an error after the first letter ends the stream with a line that
 // has only an "error".
 func export(w http.ResponseWriter, r *http.Request, log Log) {
-	f, err := ParseFilter(r.URL.Query())
+	q := r.URL.Query()
+	f, err := ParseFilter(q, "id")
+	var letters []stream.StoredDeadLetter
+	switch {
+	case err != nil:
+		err = badQuery{err}
+	case len(q["id"]) > 0 && !f.Empty():
+		err = errBoth
+	default:
+		letters, err = named(r.Context(), log, q["id"])
+	}
 	if err != nil {
-		handler(log, func(*http.Request, Log) (any, error) { return nil, badQuery{err} }).ServeHTTP(w, r)
+		handler(log, func(*http.Request, Log) (any, error) { return nil, err }).ServeHTTP(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	if err := Export(r.Context(), log, f, json.NewEncoder(w)); err != nil {
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+	out := json.NewEncoder(w)
+	if len(q["id"]) > 0 {
+		err = encode(letters, out)
+	} else {
+		err = Export(r.Context(), log, f, out)
+	}
+	if err != nil {
+		_ = out.Encode(map[string]string{"error": err.Error()})
 	}
 }
 
 // Export writes every letter that f takes with its event, one JSON object each.
 func Export(ctx context.Context, log Log, f Filter, out *json.Encoder) error {
-	return each(ctx, log, f, "", func(letters []stream.StoredDeadLetter) error {
-		for i := range letters {
-			if err := out.Encode(whole(&letters[i])); err != nil {
-				return fmt.Errorf("export dead letters: %w", err)
-			}
-		}
-		return nil
-	})
+	return each(ctx, log, f, "", func(letters []stream.StoredDeadLetter) error { return encode(letters, out) })
 }
 
-var filterNames = []string{"node", "class", "code", "text", "key", "from", "to", "generation"}
+func encode(letters []stream.StoredDeadLetter, out *json.Encoder) error {
+	for i := range letters {
+		if err := out.Encode(whole(&letters[i])); err != nil {
+			return fmt.Errorf("export dead letters: %w", err)
+		}
+	}
+	return nil
+}
+
+var filterNames = []string{"node", "class", "code", "text", "key", "from", "to", "generation", "through"}
 
 // ParseFilter reads a filter from a query, which may hold others beside it. From
 // and to are RFC 3339. It reports all that is wrong with it at once.
@@ -164,9 +192,12 @@ func ParseFilter(q url.Values, others ...string) (Filter, error) {
 			errs = append(errs, fmt.Errorf("%s: unknown, expected one of %s", name, strings.Join(slices.Concat(filterNames, others), ", ")))
 		}
 	}
-	f := Filter{Node: q.Get("node"), Class: q.Get("class"), Code: q.Get("code"), Text: q.Get("text"), Key: q.Get("key"), Generation: q.Get("generation")}
+	f := Filter{Node: q.Get("node"), Class: q.Get("class"), Code: q.Get("code"), Text: q.Get("text"), Key: q.Get("key"), Generation: q.Get("generation"), Through: q.Get("through")}
 	if f.Class != "" && !slices.Contains([]string{"rejected", "unsure", "away", "fatal"}, f.Class) {
 		errs = append(errs, fmt.Errorf("class: %q is none of rejected, unsure, away, fatal", f.Class))
+	}
+	if f.Through != "" && !valid(f.Through) {
+		errs = append(errs, fmt.Errorf("through: %q is no dead letter's id", f.Through))
 	}
 	for name, at := range map[string]*time.Time{"from": &f.From, "to": &f.To} {
 		text := q.Get(name)
