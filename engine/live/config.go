@@ -34,6 +34,7 @@ type Config struct {
 	MaxClients   int           // default 4096; more are answered with 503
 	MaxClasses   int           // different queries that are looked at, default 512; more are answered with 503
 	MaxReduced   int           // of them such as are reduced to pixels, default 64; each keeps up to 7 MB
+	MaxPast      int           // questions about the past, of which one is read at a time, default 16; more are answered with 503
 	MaxSeries    int           // lines of all charts together, default 2048; points of more are counted, not kept
 	Recent       int           // points kept in order of arrival for those who resume, default 200000
 
@@ -48,6 +49,7 @@ func (c Config) withDefaults() Config {
 	c.MaxClients = cmp.Or(c.MaxClients, 4096)
 	c.MaxClasses = cmp.Or(c.MaxClasses, 512)
 	c.MaxReduced = cmp.Or(c.MaxReduced, 64)
+	c.MaxPast = cmp.Or(c.MaxPast, 16)
 	c.MaxSeries = cmp.Or(c.MaxSeries, 2048)
 	c.Recent = cmp.Or(c.Recent, 200_000)
 	if c.Logger == nil {

@@ -35,6 +35,8 @@ type Hub struct {
 	pumps   sync.WaitGroup
 	next    atomic.Pointer[Hub] // that draws in the place of this one
 	handed  chan struct{}       // closed when next is there
+	asking  chan struct{}       // capacity Config.MaxPast: who asks about the past
+	reading chan struct{}       // capacity 1: who of them reads the log
 
 	mu      sync.Mutex
 	groups  []*group             // guarded by mu; append-only
@@ -93,6 +95,7 @@ func New(cfg Config) (*Hub, error) {
 		ready: make(chan struct{}), handed: make(chan struct{}),
 		byName: map[groupName]*group{}, byLine: map[lineName]*series{}, classes: map[classKey]*class{},
 		changed: make(chan struct{}), arrival: make(chan struct{}), wake: make(chan struct{}, 1),
+		asking: make(chan struct{}, cfg.MaxPast), reading: make(chan struct{}, 1),
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.ring.limit = cfg.Recent

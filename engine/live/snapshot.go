@@ -76,10 +76,14 @@ func (h *Hub) serveSnapshot(w http.ResponseWriter, q query, others []stateOf) {
 	_, _ = w.Write(append(marshal(out), '\n')) // the viewer may be gone
 }
 
-// ServeCharts serves GET /api/v1/charts: a [Snapshot] as JSON.
+// ServeCharts serves GET /api/v1/charts: a [Snapshot] as JSON, or with `to` a [Past].
 func (h *Hub) ServeCharts(w http.ResponseWriter, r *http.Request) {
 	if !h.awaitReady(r.Context()) {
 		unavailable(w, "the log cannot be read yet")
+		return
+	}
+	if r.URL.Query().Has("to") {
+		h.servePast(w, r)
 		return
 	}
 	q, err := parse(r)

@@ -29,7 +29,7 @@ const (
 type Request struct {
 	Name      string   `json:"name"`                 // [a-z][a-z0-9_]{0,19}; part of a shadow table's name
 	File      string   `json:"file"`                 // name of the pipeline file, for messages
-	Text      string   `json:"text"`                 // its content: the plan that the stretch goes through
+	Text      string   `json:"text"`                 // its content: the plan that the stretch goes through; "": the one that runs
 	From      string   `json:"from"`                 // see [Bounds]
 	To        string   `json:"to"`                   // see [Bounds]
 	EventTime string   `json:"event_time,omitempty"` // FROM..TO, both RFC 3339, one may be missing: only events of this time
@@ -40,6 +40,7 @@ type Request struct {
 	Overwrite bool     `json:"overwrite,omitempty"`  // of mode live: changed values replace stored ones
 	Rate      int      `json:"rate,omitempty"`       // most events per second; 0: as fast as live traffic allows
 	Tolerance float64  `json:"tolerance,omitempty"`  // relative difference of numbers that counts as none
+	Paused    bool     `json:"paused,omitempty"`     // it begins paused, so that one can look at its charts from the first event on
 }
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,19}$`)

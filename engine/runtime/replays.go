@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -80,6 +81,10 @@ func (r *replays) Start(ctx context.Context, req replay.Request) (*replay.Status
 	if err := req.Check(now); err != nil {
 		return nil, replay.Mistake{Err: err}
 	}
+	if req.Text == "" { // the plan that runs, as it is now: a reload must not change the replay
+		running := r.engine.pipeline()
+		req.File, req.Text = filepath.Base(running.File), running.Text()
+	}
 	if _, err := replay.Get(ctx, r.engine.log, req.Name); err == nil {
 		return nil, replay.Mistake{Err: fmt.Errorf("there is a replay %q: take another --name, or remove it with engine replay rm %[1]s", req.Name)}
 	} else if !errors.Is(err, replay.ErrNone) {
@@ -89,6 +94,9 @@ func (r *replays) Start(ctx context.Context, req replay.Request) (*replay.Status
 		return nil, replay.Mistake{Err: err}
 	}
 	rec := &replay.Replay{Request: req, Generation: replay.GenerationOf(req.Name, now), Begun: now.UTC(), State: replay.Running}
+	if req.Paused {
+		rec.State, rec.PausedAt = replay.Paused, now.UTC()
+	}
 	from, to := req.Bounds(now)
 	for lane := range r.engine.log.Lanes() {
 		first, err1 := r.engine.log.MarkBefore(ctx, stream.Journal, lane, from)

@@ -56,7 +56,7 @@ func Parse(name string, data []byte, cat *Catalog, env func(string) (string, boo
 		env = func(string) (string, bool) { return "", false }
 	}
 	d := newDecoder(name, data)
-	p := &Pipeline{File: name}
+	p := &Pipeline{File: name, text: string(data)}
 	if root := d.tree(data); root != nil {
 		d.substitute(root, env)
 		d.decode(root, reflect.ValueOf(p).Elem(), "", 0)

@@ -24,7 +24,12 @@ type Pipeline struct {
 	Nodes       []Node                `yaml:"nodes" jsonschema:"required,minItems=1,description=sources\\, transforms\\, plugins and sinks"`
 
 	File string `yaml:"-"` // path the file was read from
+	text string // as it was read, variables by their names
 }
+
+// Text returns the file as it was read, with the names of variables in the place of
+// their values.
+func (p *Pipeline) Text() string { return p.text }
 
 // Connection names one outside server. Exactly one field is set.
 type Connection struct {
