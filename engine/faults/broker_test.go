@@ -15,11 +15,11 @@ import (
 // awaitRows waits until at least n rows are there.
 func (r *rig) awaitRows(n int) {
 	r.t.Helper()
-	testserver.Eventually(r.t, time.Minute, fmt.Sprintf("%d rows", n), func() error {
-		if have := r.rows(); have < n {
-			return fmt.Errorf("%d rows", have)
+	r.whileItMoves(time.Minute, fmt.Sprintf("%d rows", n), func() (have int, err error) {
+		if have = r.rows(); have < n {
+			err = fmt.Errorf("%d rows", have)
 		}
-		return nil
+		return have, err
 	})
 }
 

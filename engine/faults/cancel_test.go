@@ -79,6 +79,7 @@ func (r *rig) recreate(e *engine, name string, missed bool) time.Time {
 // noPhantoms checks that the engine took what was sent and nothing else.
 func (r *rig) noPhantoms(e *engine, sent int) {
 	r.t.Helper()
+	r.awaitMetric(e, "millrace_ingested_events_total", float64(sent)) // counted once the log has answered
 	taken, dead := r.metric(e, "millrace_ingested_events_total"), r.metric(e, "millrace_dead_letters_total")
 	if int(taken) != sent || dead > 0 {
 		r.t.Errorf("%.0f events of %d messages, %.0f dead letters", taken, sent, dead)

@@ -102,11 +102,11 @@ func (r *rig) fillRedis(commands int) {
 }
 
 // TestFaultLoadingRedisIsWaitedFor restarts Redis with an append-only file that takes
-// it seconds to read: it answers LOADING. The engine that runs waits, so does one that
-// starts meanwhile, and both go on.
+// it long to read, until both engines have met that: it answers LOADING. The engine that
+// runs waits, so does one that starts meanwhile, and both go on.
 func TestFaultLoadingRedisIsWaitedFor(t *testing.T) {
 	r := newRig(t, setup{redis: []testserver.RedisOption{
-		testserver.Conf("key-load-delay", "100"), testserver.Conf("auto-aof-rewrite-percentage", "0"),
+		testserver.Conf("key-load-delay", "1000"), testserver.Conf("auto-aof-rewrite-percentage", "0"),
 	}})
 	l := newLedger()
 	r.fillRedis(20_000)
@@ -119,6 +119,7 @@ func TestFaultLoadingRedisIsWaitedFor(t *testing.T) {
 		second := r.start("two")
 		r.awaitUnready(first, "LOADING")
 		r.awaitSaid(second, "LOADING")
+		r.say("CONFIG SET key-load-delay 0") // served while it loads, a thousand commands apart
 		<-started
 		r.awaitRows(r.rows() + 300)
 		first.signal(t, syscall.SIGTERM)

@@ -185,20 +185,36 @@ func (r *rig) settle(l *ledger) verdict {
 	r.t.Helper()
 	var v verdict
 	_, confirmed := l.counts()
-	testserver.Eventually(r.t, 90*time.Second, "all confirmed messages in the table", func() error {
-		var n int
+	r.whileItMoves(90*time.Second, "all confirmed messages in the table", func() (n int, err error) {
 		if err := r.db.QueryRow("SELECT COUNT(*) FROM readings").Scan(&n); err != nil {
-			return err
+			return n, err
 		}
 		if n < confirmed {
-			return fmt.Errorf("%d rows of %d confirmed messages", n, confirmed)
+			return n, fmt.Errorf("%d rows of %d confirmed messages", n, confirmed)
 		}
 		if v = r.judge(l); v.lost > 0 {
-			return fmt.Errorf("%d lost, such as %s", v.lost, v.firstLost)
+			return n, fmt.Errorf("%d lost, such as %s", v.lost, v.firstLost)
 		}
-		return nil
+		return n, nil
 	})
 	return v
+}
+
+// whileItMoves waits until look finds nothing wrong. Its number says how far things have
+// come: a slow machine may take long, but not stand still for longer than that.
+func (r *rig) whileItMoves(still time.Duration, what string, look func() (n int, err error)) {
+	r.t.Helper()
+	last, since := -1, time.Now()
+	testserver.Eventually(r.t, 10*time.Minute, what, func() error {
+		n, err := look()
+		if n != last {
+			last, since = n, time.Now()
+		}
+		if err != nil && time.Since(since) > still {
+			r.t.Fatalf("nothing has moved for %s towards %s: %v", still, what, err)
+		}
+		return err
+	})
 }
 
 func (v verdict) must(t *testing.T) {

@@ -15,12 +15,13 @@ import (
 )
 
 // stockReader reads one stream with the subscriber of watermill-redisstream in its
-// own settings, but for the pending entries, which it claims after two seconds
-// instead of a minute.
+// own settings, but for the pending entries, which it may claim sooner than after a
+// minute.
 type stockReader struct {
 	t     *testing.T
 	redis *testserver.RedisServer
 	group string
+	idle  time.Duration
 }
 
 const orderedStream = "ordered"
@@ -50,7 +51,7 @@ func (s stockReader) live(more func(n int) bool) {
 	s.t.Helper()
 	sub, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{
 		Client: s.client(), ConsumerGroup: s.group, OldestId: "0",
-		ClaimInterval: 50 * time.Millisecond, MaxIdleTime: 2 * time.Second,
+		ClaimInterval: 50 * time.Millisecond, MaxIdleTime: s.idle,
 		ShouldStopOnReadErrors: func(error) bool { return true }, // or a reader outlives its close
 	}, nil)
 	if err != nil {
@@ -88,12 +89,12 @@ func (s stockReader) live(more func(n int) bool) {
 func TestFaultControlConsumerGroupBreaksOrder(t *testing.T) {
 	const messages, restarts = 60, 5
 	server := testserver.Redis(t)
-	s := stockReader{t, server, "undisturbed"}
+	s := stockReader{t, server, "undisturbed", time.Minute}
 	s.publish(messages)
 	if got := s.read(messages, 0); !slices.IsSorted(got) {
 		t.Fatalf("out of order without a restart: %v", got)
 	}
-	s.group = "restarted"
+	s.group, s.idle = "restarted", 2*time.Second
 	got := s.read(messages, restarts)
 	if slices.IsSorted(got) {
 		t.Fatalf("in order over %d restarts: TestFaultRestartOrder proves nothing", restarts)

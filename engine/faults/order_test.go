@@ -33,8 +33,8 @@ func (a acking) Receive(ctx context.Context) ([]node.Message, error) {
 }
 
 // drain ingests whatever the broker still has into the journal, until everything is
-// there or nothing has been left to take for a while.
-func (p *plant) drain() []string {
+// there or nothing has been left to take for so long.
+func (p *plant) drain(patience time.Duration) []string {
 	l := p.live()
 	defer l.over()
 	var ids []string
@@ -47,7 +47,7 @@ func (p *plant) drain() []string {
 		if !p.queueEmpty() {
 			empty = time.Now()
 		}
-		return lost == 0 || time.Since(empty) > 2*time.Second
+		return lost == 0 || time.Since(empty) > patience
 	})
 	return ids
 }
@@ -60,7 +60,7 @@ func TestFaultCrashBetweenAppendAndAck(t *testing.T) {
 		return acking{Source: s, ack: func(uint64) error { return l.crash() }}
 	}, nil)
 	t.Logf("first life: %v", err)
-	if lost, doubled := tally(p.drain(), events); lost+doubled > 0 {
+	if lost, doubled := tally(p.drain(time.Minute), events); lost+doubled > 0 {
 		t.Fatalf("lost %d, doubled %d", lost, doubled)
 	}
 }
@@ -80,7 +80,7 @@ func TestFaultControlAckBeforeAppendLoses(t *testing.T) {
 		return acking{Source: s, receive: early, ack: func(uint64) error { return nil }}
 	}, l.crash)
 	t.Logf("first life: %v", err)
-	if lost, _ := tally(p.drain(), events); lost == 0 {
+	if lost, _ := tally(p.drain(2*time.Second), events); lost == 0 {
 		t.Fatal("acknowledging first lost nothing: the test above proves nothing")
 	}
 }

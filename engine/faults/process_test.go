@@ -110,6 +110,12 @@ func TestFaultSecondSIGTERMStopsAtOnce(t *testing.T) {
 	maria.Pause()
 	r.burst(l, 0, 500)
 	plugins := r.awaitPlugins(e, nil)
+	testserver.Eventually(t, time.Minute, "something that holds the drain", func() error {
+		if n, _ := r.streamEntries("celsius"); n == 0 {
+			return fmt.Errorf("the sink has nothing to write")
+		}
+		return nil
+	})
 	e.signal(t, syscall.SIGTERM)
 	testserver.Eventually(t, time.Minute, "the drain", func() error {
 		if !strings.Contains(e.log.tail(1<<20), "draining") {

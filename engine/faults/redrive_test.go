@@ -49,11 +49,11 @@ func (e *engine) deadLetters() (l dlq.Listing, err error) {
 
 func (r *rig) awaitLetters(e *engine, want int) (l dlq.Listing) {
 	r.t.Helper()
-	testserver.Eventually(r.t, time.Minute, fmt.Sprintf("%d dead letters", want), func() (err error) {
+	r.whileItMoves(time.Minute, fmt.Sprintf("%d dead letters", want), func() (n int, err error) {
 		if l, err = e.deadLetters(); err == nil && l.Total != want {
 			err = fmt.Errorf("%d", l.Total)
 		}
-		return err
+		return l.Total, err
 	})
 	return l
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -157,13 +158,15 @@ func TestFaultKilledInAReload(t *testing.T) {
 		for i := range p.faults {
 			e := r.start("killed")
 			r.awaitRows(r.rows() + 300)
+			old := r.awaitPlugins(e, nil)
 			r.rewrite(strings.Replace(base, "C->F", []string{"F->C", "C->F"}[i%2], 1))
 			e.signal(t, syscall.SIGHUP)
-			testserver.Eventually(t, time.Minute, "the new plugin", func() error {
-				if len(r.pluginsOf(e)) < 2 {
-					return fmt.Errorf("%d plugins", len(r.pluginsOf(e)))
+			testserver.Eventually(t, time.Minute, "the new plugin", func() error { // the old one may be gone by then
+				now := r.pluginsOf(e)
+				if slices.ContainsFunc(now, func(pid int) bool { return !slices.Contains(old, pid) }) {
+					return nil
 				}
-				return nil
+				return fmt.Errorf("plugins %v, before %v", now, old)
 			})
 			e.kill()
 		}
