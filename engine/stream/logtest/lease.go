@@ -64,8 +64,8 @@ func takesOverAtOnce(t *testing.T, database Database) {
 	}
 	old.wantFatal(stream.ErrReplaced)
 
-	other := start(t, url, hour, engine("two")) // control: another engine does wait
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	other := start(t, url, hour, engine("two"))                    // control: another engine does wait
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // long enough for one answer
 	defer cancel()
 	if _, err := other.Acquire(ctx, "stage:x"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("another engine acquires a held lease: %v; want it to wait", err)
@@ -74,11 +74,11 @@ func takesOverAtOnce(t *testing.T, database Database) {
 
 func leaseRunsOut(t *testing.T, database Database) {
 	url := database(t)
-	short := func(c *stream.Config) { c.LeaseTTL = 300 * time.Millisecond }
-	old := start(t, url, short)
+	const ttl = 4 * time.Second // it is renewed every second: a busy machine may miss two
+	old := start(t, url, func(c *stream.Config) { c.LeaseTTL = ttl })
 	le := old.lease("stage:x")
-	next := start(t, url, short, engine("two"))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	next := start(t, url, func(c *stream.Config) { c.LeaseTTL = ttl }, engine("two"))
+	ctx, cancel := context.WithTimeout(t.Context(), ttl+time.Second)
 	defer cancel()
 	if _, err := next.Acquire(ctx, "stage:x"); err == nil || node.ClassOf(err) == node.Fatal { // control
 		t.Fatalf("lease that is renewed: %v; want a wait until the time is over", err)
