@@ -374,6 +374,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 	}
 	keeper.resume(nil)
 	m.ways("rows", 0, 40)
+	m.engine.reloads.settle = settleWithin // the log hears of the rows after the table has them
 	m.apply(renamed, reload.Applied)
 	m.few()
 	m.ways("rows", 0, 60)
@@ -385,7 +386,7 @@ func TestReloadRollsBack(t *testing.T) {
 	one := sourceA + decode + marks("mark", "1", "decode", "") + rows("mark") + drawn("mark")
 	m := startMill(t, one)
 	renamed := sourceA + decode + marks("tag", "2", "decode", "") + rows("tag") + drawn("tag")
-	for range 5 {
+	for range 40 {
 		m.few()
 		m.ways("rows", 0, m.sent)
 		at, drawing := m.engine.crew.all(), m.engine.drawn.Load()
