@@ -64,8 +64,11 @@ func TestStalledReadersOverTCP(t *testing.T) {
 		cut     bool
 	}{{"with the write timeout", 3 * time.Second, true}, {"control: without", time.Hour, false}} {
 		t.Run(c.name, func(t *testing.T) {
+			const total = 400_000 // more than 8 MB of JSON, more than sockets hold
 			log := livetest.NewLog(1, 1)
-			hub, stop := start(t, config(t, log, func(cfg *live.Config) { cfg.WriteTimeout = c.timeout }))
+			hub, stop := start(t, config(t, log, func(cfg *live.Config) {
+				cfg.WriteTimeout, cfg.Recent = c.timeout, 2*total // whoever reads may fall behind on a busy machine
+			}))
 			server := httptest.NewServer(hub)
 			defer server.Close()
 			defer stop()
@@ -87,7 +90,6 @@ func TestStalledReadersOverTCP(t *testing.T) {
 				})
 			}()
 			eventually(t, "all viewers are there", func() bool { return hub.Stats().Clients == stalled+1 })
-			const total = 400_000 // more than 8 MB of JSON, more than sockets hold
 			for n := 0; n < total; n += 1000 {
 				log.Append(readings, 0, thousand(n)...)
 				wait(t.Context(), time.Millisecond)
