@@ -146,6 +146,7 @@ func TestPluginChildOfItsOwnSessionOutlivesTheHost(t *testing.T) {
 	dir := t.TempDir()
 	pid := killHost(t, dir, "good", "escape", 0)
 	until(t, "the plugin is gone", func() bool { return !alive(pid) })
+	until(t, "so is its other child", func() bool { return len(leftOf(t, dir)) <= 1 })
 	left := leftOf(t, dir)
 	if len(left) == 0 || !lives(left[0]) {
 		t.Error("nothing is left: what ended the child?")

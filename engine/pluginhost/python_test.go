@@ -118,7 +118,7 @@ func TestPluginPythonErrorsKeepTheirClass(t *testing.T) {
 
 func TestPluginPythonDiesAndComesAgain(t *testing.T) {
 	cfg := quick
-	cfg.CallDeadline = 2 * time.Second
+	cfg.CallDeadline = hungAfter
 	tr := startPython(t, cfg, "echo", nil)
 	for _, do := range []string{"crash", "hang"} {
 		if _, err := tr.Process(within(t), batch(0, record(1, "do", do))); node.ClassOf(err) != node.Unsure || err == nil {

@@ -23,6 +23,10 @@ import (
 // quick restarts without a noticeable pause.
 var quick = pluginhost.Config{BackoffFirst: time.Millisecond, BackoffMax: 10 * time.Millisecond}
 
+// hungAfter is the deadline of units that a plugin is to miss: what works makes it on
+// a busy machine, too.
+const hungAfter = 3 * time.Second
+
 // state returns a process's state as the kernel names it, "" if there is none.
 func state(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -83,13 +87,13 @@ func TestKilledInAUnit(t *testing.T) {
 
 func TestStoppedPluginMeetsItsDeadline(t *testing.T) {
 	cfg := quick
-	cfg.CallDeadline = 300 * time.Millisecond
+	cfg.CallDeadline = hungAfter
 	tr := start(t, "good", cfg, double)
 	mustProcess(t, tr, batch(0, record(1, "value", 1)))
 	pid := tr.PID()
 	halt(t, pid)
 	_, err := tr.Process(within(t), batch(0, record(2, "value", 1)))
-	if err == nil || node.ClassOf(err) != node.Unsure || !strings.Contains(err.Error(), "300ms") {
+	if err == nil || node.ClassOf(err) != node.Unsure || !strings.Contains(err.Error(), hungAfter.String()) {
 		t.Fatalf("error %v, want unsure with the deadline", err)
 	}
 	until(t, "stopped process is gone", func() bool { return !alive(pid) })
@@ -99,7 +103,7 @@ func TestStoppedPluginMeetsItsDeadline(t *testing.T) {
 // TestPluginStoppedWhileIdle: nobody has to lose a unit to find out.
 func TestPluginStoppedWhileIdle(t *testing.T) {
 	cfg := quick
-	cfg.HealthEvery, cfg.CallDeadline = 20*time.Millisecond, 500*time.Millisecond
+	cfg.HealthEvery, cfg.CallDeadline = 20*time.Millisecond, hungAfter
 	tr := start(t, "good", cfg, double)
 	halt(t, tr.PID())
 	until(t, "it is restarted", func() bool { return tr.Restarts() > 0 && tr.Status().Ready })

@@ -276,7 +276,11 @@ func TestPluginVersionThatFailsOnTrialIsSwappedBackAndQuarantined(t *testing.T) 
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			s := newSwapping(t, pluginhost.Config{CallDeadline: time.Second, Trial: time.Minute}, map[string]any{"bad": "1.1.0", "how": how}, "1.0.0")
+			cfg := pluginhost.Config{CallDeadline: time.Minute, Trial: time.Minute}
+			if how == "hang" {
+				cfg.CallDeadline = hungAfter
+			}
+			s := newSwapping(t, cfg, map[string]any{"bad": "1.1.0", "how": how}, "1.0.0")
 			tr := s.traffic(true)
 			until(t, "units pass", func() bool { return tr.units.Load() > 20 })
 			install(t, s.dir, "versioned", "1.1.0")
