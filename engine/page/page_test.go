@@ -59,6 +59,23 @@ func TestFirstLoadIsSmall(t *testing.T) {
 	}
 }
 
+const maxGraph = 25_000 // bytes, gzip, of what the graph view fetches
+
+func TestGraphIsSmall(t *testing.T) {
+	names, err := fs.Glob(Files(), "assets/graph-*")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no files of the graph view: %v", err)
+	}
+	total := 0
+	for _, name := range names {
+		total += gzipped(t, read(t, name))
+	}
+	t.Logf("graph view: %d bytes gzip", total)
+	if total > maxGraph {
+		t.Errorf("the graph view is %d bytes gzip, more than %d", total, maxGraph)
+	}
+}
+
 // absolute finds addresses that a browser would fetch from; namespaces are names.
 var absolute = regexp.MustCompile(`https?://[a-zA-Z0-9.-]+`)
 

@@ -229,11 +229,11 @@ test('views are a click away, and the dead letters are counted', async () => {
   const nav = page.getByRole('navigation');
   await nav.getByText('3', { exact: true }).waitFor();
   await nav.getByRole('link', { name: 'Graph' }).click();
-  await page.getByText('rows (sql)').waitFor();
+  await page.locator('.g-node[data-key="n:rows"]').waitFor();
   await nav.getByRole('link', { name: 'Dead letters' }).click();
   await page.getByText('rows: 22001 × 3').waitFor();
   await page.goBack();
-  await page.getByText('rows (sql)').waitFor();
+  await page.locator('.g-node[data-key="n:rows"]').waitFor();
   await nav.getByRole('link', { name: 'Charts' }).click();
   await page.locator('.card').first().waitFor();
 });
