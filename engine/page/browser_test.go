@@ -171,11 +171,13 @@ func (e *engine) stop() {
 	}
 }
 
-// point is one reading that a scenario feeds; Ago is ms before now.
+// point is one reading that a scenario feeds; Ago is ms before now. One that was
+// stored then is in the log as if it had come at its time.
 type point struct {
 	Metric, Device, Unit string
 	Ago                  int64
 	Value                float64
+	Stored               bool
 }
 
 // ServeHTTP is the control address: POST /feed, /stop, /start, /forget (an empty
@@ -216,7 +218,11 @@ func (e *engine) feed(points []point) {
 	defer e.mu.Unlock()
 	now := time.Now().UnixMilli()
 	for _, p := range points {
-		e.log.Append("readings", len(p.Device)%2, livetest.Reading(p.Metric, p.Device, now-p.Ago, p.Value, p.Unit))
+		at := now
+		if p.Stored {
+			at -= p.Ago
+		}
+		e.log.AppendAt(at, "readings", len(p.Device)%2, livetest.Reading(p.Metric, p.Device, now-p.Ago, p.Value, p.Unit))
 	}
 }
 
@@ -226,19 +232,19 @@ func TestPageCommittedWithoutNode(t *testing.T) {
 	browser := chromium(t)
 	e := newEngine(t)
 	defer e.stop()
-	e.feed([]point{{"temperature", "pump-7", "C", 1000, 41.25}, {"temperature", "pump-8", "C", 500, 17.5}})
+	e.feed([]point{{Metric: "temperature", Device: "pump-7", Unit: "C", Ago: 1000, Value: 41.25}, {Metric: "temperature", Device: "pump-8", Unit: "C", Ago: 500, Value: 17.5}})
 	tab := openTab(t, browser, "http://"+e.address+"/")
 	tab.until(`document.querySelector('.chip')?.dataset.state === 'live'`)
 	for _, want := range []string{"temperature", "pump-7", "41.25", "pump-8", "17.5", "Embedded mode"} {
 		tab.until(fmt.Sprintf("document.body.innerText.includes(%q)", want))
 	}
 	tab.until(painted)
-	e.feed([]point{{"temperature", "pump-7", "C", 0, 43.75}})
+	e.feed([]point{{Metric: "temperature", Device: "pump-7", Unit: "C", Value: 43.75}})
 	tab.until(`document.body.innerText.includes("43.75")`)
 	e.stop()
 	tab.until(`document.querySelector('.chip').dataset.state === 'reconnecting'`)
 	tab.until(`document.body.innerText.includes("43.75")`)
-	e.feed([]point{{"temperature", "pump-7", "C", 0, 44.5}})
+	e.feed([]point{{Metric: "temperature", Device: "pump-7", Unit: "C", Value: 44.5}})
 	e.start()
 	tab.until(`document.body.innerText.includes("44.5")`)
 }

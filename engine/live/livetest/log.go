@@ -45,18 +45,32 @@ func NewLog(epoch uint64, lanes int) *Log {
 
 // Append adds one frame of events to a lane and returns its place.
 func (l *Log) Append(stream string, lane int, events ...*event.Event) event.Position {
+	return l.AppendFrame(stream, lane, encoded(events))
+}
+
+func encoded(events []*event.Event) []byte {
 	frame, err := (&event.Frame{Events: events}).Encode(nil, event.None)
 	if err != nil {
 		panic("livetest: frame cannot be encoded: " + err.Error())
 	}
-	return l.AppendFrame(stream, lane, frame)
+	return frame
 }
 
 // AppendFrame adds the bytes of one frame to a lane and returns its place.
 func (l *Log) AppendFrame(stream string, lane int, frame []byte) event.Position {
+	return l.appendAt(stream, lane, uint64(time.Now().UnixMilli()), frame)
+}
+
+// AppendAt is Append as if it were another time, ms since the Unix epoch; one before
+// the newest entry's counts as that.
+func (l *Log) AppendAt(ms int64, stream string, lane int, events ...*event.Event) event.Position {
+	return l.appendAt(stream, lane, uint64(ms), encoded(events))
+}
+
+func (l *Log) appendAt(stream string, lane int, ms uint64, frame []byte) event.Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ms := uint64(time.Now().UnixMilli()); ms > l.lastMs {
+	if ms > l.lastMs {
 		l.lastMs, l.lastSeq = ms, 0
 	} else {
 		l.lastSeq++

@@ -1,9 +1,9 @@
 import type { ComponentType } from 'preact';
 import { useRef } from 'preact/hooks';
-import { Charts } from './charts/charts';
 import { range } from './charts/time';
 import { count } from './format';
 import { choose, duration, lang, t } from './i18n';
+import { ChartsInTime } from './intime';
 import { lazy } from './lazy';
 import { letters } from './live/topics';
 import { addressOf, route, views, type View } from './route';
@@ -127,7 +127,7 @@ function Notices() {
 }
 
 const shown: Record<View, ComponentType> = {
-  charts: Charts,
+  charts: ChartsInTime,
   graph: lazy(() => import('./graph/graph').then((m) => m.GraphView)),
   letters: lazy(() => import('./letters/letters').then((m) => m.LettersView)),
 };

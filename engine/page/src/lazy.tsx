@@ -4,9 +4,9 @@ import { t } from './i18n';
 
 /**
  * A component whose code is fetched when it is first shown. If that fails it says
- * so and offers to try again.
+ * so and offers to try again. A quiet one shows nothing while it is fetched.
  */
-export function lazy(load: () => Promise<ComponentType>): ComponentType {
+export function lazy(load: () => Promise<ComponentType>, quiet = false): ComponentType {
   const loaded = signal<ComponentType | undefined>(undefined);
   const state = signal<'idle' | 'loading' | 'failed'>('idle');
   const begin = (): void => {
@@ -30,6 +30,6 @@ export function lazy(load: () => Promise<ComponentType>): ComponentType {
       );
     }
     if (state.value === 'idle') queueMicrotask(begin);
-    return <p class="empty">{t('viewLoading')}</p>;
+    return quiet ? null : <p class="empty">{t('viewLoading')}</p>;
   };
 }

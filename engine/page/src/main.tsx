@@ -3,6 +3,7 @@ import { render } from 'preact';
 import 'uplot/dist/uPlot.min.css';
 import { App } from './app';
 import { firstLanguage, lang, storedLanguage } from './i18n';
+import { past } from './past';
 import { followAddress } from './route';
 import { beat, begin, store } from './state';
 import './style.css';
@@ -13,7 +14,8 @@ effect(() => {
 });
 effect(() => {
   void beat.value;
-  document.title = store.hello ? `${store.hello.pipeline} · Millrace` : 'Millrace';
+  const names = [past.value?.title, store.hello?.pipeline, 'Millrace'];
+  document.title = names.filter(Boolean).join(' · ');
 });
 followAddress();
 const root = document.getElementById('app');

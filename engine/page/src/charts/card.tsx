@@ -193,7 +193,7 @@ export function Card({ chart }: { chart: Chart }) {
       <header>
         <h3 title={chart.id}>{chart.title}</h3>
         <span class="unit">{commonUnit(chart)}</span>
-        {age > quiet && <span class="quiet">{t('noRecent', { age: duration(age) })}</span>}
+        {held.value === undefined && age > quiet && <span class="quiet">{t('noRecent', { age: duration(age) })}</span>}
       </header>
       <div class="plot" ref={host} role="img" aria-label={label} />
       <Legend chart={chart} hover={hover.value} right={right} />

@@ -1,5 +1,6 @@
 import { t } from '../i18n';
 import type { Chart } from '../live/store';
+import { past } from '../past';
 import { beat, connection, filter, store } from '../state';
 import { Card } from './card';
 
@@ -16,10 +17,11 @@ function Empty() {
   );
 }
 
-function matching(text: string): Chart[] {
+function matching(text: string): readonly Chart[] {
   const want = text.trim().toLowerCase();
-  if (!want) return store.charts;
-  return store.charts.filter((c) =>
+  const all = past.value?.charts ?? store.charts;
+  if (!want) return all;
+  return all.filter((c) =>
     [c.title, c.group, ...c.lines.map((l) => l.key)].some((s) => s.toLowerCase().includes(want)),
   );
 }

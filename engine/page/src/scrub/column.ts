@@ -1,0 +1,20 @@
+import { Column } from '../live/column';
+
+/** A column that is filled ahead of what is shown of it. */
+export class PastColumn extends Column {
+  private shown: number | undefined;
+
+  constructor() {
+    super(Infinity, Infinity);
+  }
+
+  override get length(): number {
+    return this.shown ?? super.length;
+  }
+
+  /** Shows the points up to at. */
+  show(at: number): void {
+    this.shown = undefined;
+    this.shown = this.search(at + 1);
+  }
+}
