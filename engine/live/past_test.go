@@ -286,3 +286,24 @@ func (l *slowLog) ReadFrames(ctx context.Context, stream string, lane int, after
 	}
 	return l.Log.ReadFrames(ctx, stream, lane, after, maxFrames, block)
 }
+
+// BenchmarkPast reads 100,000 points of 20 lines, 100 a frame, reduced to 300 columns.
+func BenchmarkPast(b *testing.B) {
+	log := livetest.NewLog(3, 4)
+	begun := time.Now().UnixMilli() - 600_000
+	for i := range 1000 {
+		var events []*event.Event
+		for n := range 100 {
+			at := begun + int64(i)*600 + int64(n)
+			events = append(events, livetest.Reading("temp", fmt.Sprintf("d%d", n%20), at, float64(i*n%997), "C"))
+		}
+		log.AppendAt(begun+int64(i)*600, readings, i%4, events...)
+	}
+	hub, _ := start(b, config(b, log))
+	<-hub.Ready()
+	query := between(begun, begun+600_000, "px", "300")
+	b.ReportAllocs()
+	for b.Loop() {
+		past(b, hub, query)
+	}
+}

@@ -97,7 +97,7 @@ test('with the keyboard alone: step, play, jump, and back', async () => {
 });
 
 test('it plays at its speed until it has caught up with now', async () => {
-  await page.getByLabel('Speed').selectOption('100');
+  await page.getByLabel('Speed', { exact: true }).selectOption('100');
   await track().focus();
   for (let i = 0; i < 3; i++) await page.keyboard.press('Shift+ArrowLeft');
   await banner().waitFor();
@@ -105,7 +105,7 @@ test('it plays at its speed until it has caught up with now', async () => {
   await page.getByRole('button', { name: 'Play', exact: true }).click();
   await until('a minute passes', async () => (await timeOf()) > at + minute || 'no');
   await live();
-  await page.getByLabel('Speed').selectOption('1');
+  await page.getByLabel('Speed', { exact: true }).selectOption('1');
 });
 
 test('a typed time is gone to; one that is not kept is told', async () => {

@@ -113,7 +113,7 @@ export class Plot {
   private range(): [number, number] {
     let lo = Infinity;
     let hi = -Infinity;
-    const right = this.u?.scales.x?.max ?? Infinity;
+    const right = Number.isNaN(this.right) ? Infinity : this.right; // the scale's own may not have moved yet
     for (const line of this.chart.lines) {
       const e = line.column.extent(right - this.span, right);
       if (e) [lo, hi] = [Math.min(lo, e[0]), Math.max(hi, e[1])];

@@ -142,6 +142,11 @@ function same(c: Comparison): boolean {
   return !c.only_here && !c.only_there && !c.different;
 }
 
+/** Whether all that differs may lie at the stretch's edges. */
+function edges(c: Comparison): boolean {
+  return !!c.only_there && !c.only_here && !c.different;
+}
+
 /** What became of each sink. */
 function Results({ s }: { s: Status }) {
   if (!s.results?.length) return null;
@@ -175,6 +180,7 @@ function Results({ s }: { s: Status }) {
         </tbody>
       </table>
       {s.results.every((r) => r.comparison && same(r.comparison)) && <p class="good">✓ {t('same')}</p>}
+      {s.results.some((r) => r.comparison && edges(r.comparison)) && <p>{t('edges')}</p>}
       {s.results.flatMap((r) =>
         (r.comparison?.columns ?? [])
           .filter((c) => c.different)
@@ -215,9 +221,9 @@ export function Rerun({ close }: { close: () => void }) {
   const box = useRef<HTMLElement>(null);
   useEffect(() => {
     void list();
-    box.current?.querySelector<HTMLElement>('input, button')?.focus();
   }, []);
   const s = shown.value;
+  useEffect(() => box.current?.querySelector<HTMLElement>('input, button')?.focus(), [s?.name]);
   const leave = (): void => {
     shown.value = undefined;
     refusal.value = undefined;
