@@ -60,7 +60,7 @@ test('dragging shows the past in the same charts, and says so', async () => {
   assert.ok(Math.abs(at - (begun - 25 * minute)) < 2 * minute, new Date(at).toISOString());
   await until('values of that time', async () => {
     const v = await last('ramp', 'pump-7');
-    return Math.abs(v - ramp(at)) <= 1 || v;
+    return Math.abs(v - ramp(at)) <= 2 || v;
   });
   await shot('past');
 });
@@ -85,7 +85,7 @@ test('with the keyboard alone: step, play, jump, and back', async () => {
   await page.keyboard.press('Shift+ArrowLeft');
   await until('ten steps back', async () => (await timeOf()) === first - 110_000 || (await timeOf()) - first);
   await page.keyboard.press('Home');
-  await until('the beginning', async () => Math.abs((await timeOf()) - (begun - 50 * minute)) < 2000 || new Date(await timeOf()));
+  await until('the beginning', async () => Math.abs((await timeOf()) - (begun - 50 * minute)) < 10_000 || new Date(await timeOf()));
   await page.keyboard.press('Space');
   await page.getByRole('button', { name: 'Pause', exact: true }).waitFor();
   const at = await timeOf();
@@ -114,7 +114,7 @@ test('a typed time is gone to; one that is not kept is told', async () => {
   await form.getByLabel('Go to').fill(new Date(at).toISOString().slice(0, 19));
   await form.getByRole('button', { name: 'Go' }).click();
   await until('that time', async () => Math.abs((await timeOf()) - at) <= 1000 || new Date(await timeOf()));
-  await until('values of that time', async () => Math.abs((await last('ramp', 'pump-7')) - ramp(at)) <= 1 || 'no');
+  await until('values of that time', async () => Math.abs((await last('ramp', 'pump-7')) - ramp(at)) <= 2 || 'no');
   await form.getByLabel('Go to').fill('2020-01-01T00:00:00');
   await form.getByRole('button', { name: 'Go' }).click();
   await page.getByText(/That is no longer kept: charts begin at/).waitFor();
