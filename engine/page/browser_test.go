@@ -38,14 +38,17 @@ func TestPageInChromium(t *testing.T) {
 	}
 	for _, file := range files {
 		if name := strings.TrimSuffix(filepath.Base(file), ".mjs"); name != "browser" { // what they share
-			t.Run(name, func(t *testing.T) { play(t, program, browser, file) })
+			t.Run(name, func(t *testing.T) { play(t, program, browser, file, extensions[name]) })
 		}
 	}
 }
 
+// extensions give the engine of a file of scenarios what others do without.
+var extensions = map[string]func(*engine){"letters": withLetters}
+
 // play runs one file of scenarios.
-func play(t *testing.T, program, browser, file string) {
-	e := newEngine(t)
+func play(t *testing.T, program, browser, file string, extend func(*engine)) {
+	e := newEngine(t, extend)
 	control := httptest.NewServer(e)
 	defer control.Close()
 	defer e.stop()
@@ -82,9 +85,13 @@ type engine struct {
 	next uint64        // guarded by mu; epoch of the next log
 
 	topics topics
+
+	configure func(*httpapi.Config) // of the server, before every start; may be nil
+	more      http.Handler          // of control addresses; may be nil
 }
 
-// topics are the states beside charts, by the name of their event, as scenarios set them.
+// topics are the states beside charts, by the name of their event, as scenarios set them,
+// or functions that return them.
 type topics struct{ states sync.Map }
 
 // Find implements [live.Topics]: graph:* has graph and stats, any other kind an
@@ -97,16 +104,20 @@ func (s *topics) Find(_ context.Context, kind, name string) ([]*live.Topic, erro
 	var list []*live.Topic
 	for _, event := range events {
 		list = append(list, live.NewState(event, kind+":"+name, 100*time.Millisecond, func(context.Context) (any, error) {
-			if v, ok := s.states.Load(event); ok {
-				return v, nil
+			v, ok := s.states.Load(event)
+			if !ok {
+				return nil, errors.New("not set")
 			}
-			return nil, errors.New("not set")
+			if look, ok := v.(func() (any, error)); ok {
+				return look()
+			}
+			return v, nil
 		}))
 	}
 	return list, nil
 }
 
-func newEngine(t *testing.T) *engine {
+func newEngine(t *testing.T, extend func(*engine)) *engine {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -114,6 +125,9 @@ func newEngine(t *testing.T) *engine {
 	}
 	e := &engine{t: t, address: l.Addr().String(), log: livetest.NewLog(1, 2), next: 2}
 	_ = l.Close() // only its port was wanted
+	if extend != nil {
+		extend(e)
+	}
 	e.start()
 	return e
 }
@@ -125,9 +139,11 @@ func (e *engine) start() {
 		return
 	}
 	hub := e.hub()
-	server, err := httpapi.New(httpapi.Config{
-		Listen: e.address, Version: "test", Live: hub, Charts: http.HandlerFunc(hub.ServeCharts), Page: Files(),
-	})
+	config := httpapi.Config{Listen: e.address, Version: "test", Live: hub, Charts: http.HandlerFunc(hub.ServeCharts), Page: Files()}
+	if e.configure != nil {
+		e.configure(&config)
+	}
+	server, err := httpapi.New(config)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -208,7 +224,12 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.next++
 		e.mu.Unlock()
 	default:
-		http.NotFound(w, r)
+		if e.more == nil {
+			http.NotFound(w, r)
+			return
+		}
+		e.more.ServeHTTP(w, r)
+		return
 	}
 	fmt.Fprintln(w, "ok")
 }
@@ -230,7 +251,7 @@ func (e *engine) feed(points []point) {
 // this needs neither Node nor the page's packages.
 func TestPageCommittedWithoutNode(t *testing.T) {
 	browser := chromium(t)
-	e := newEngine(t)
+	e := newEngine(t, nil)
 	defer e.stop()
 	e.feed([]point{{Metric: "temperature", Device: "pump-7", Unit: "C", Ago: 1000, Value: 41.25}, {Metric: "temperature", Device: "pump-8", Unit: "C", Ago: 500, Value: 17.5}})
 	tab := openTab(t, browser, "http://"+e.address+"/")

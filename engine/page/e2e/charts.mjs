@@ -231,7 +231,7 @@ test('views are a click away, and the dead letters are counted', async () => {
   await nav.getByRole('link', { name: 'Graph' }).click();
   await page.locator('.g-node[data-key="n:rows"]').waitFor();
   await nav.getByRole('link', { name: 'Dead letters' }).click();
-  await page.getByText('rows: 22001 × 3').waitFor();
+  await page.getByRole('button', { name: /rows\s*22001\s*3/ }).waitFor();
   await page.goBack();
   await page.locator('.g-node[data-key="n:rows"]').waitFor();
   await nav.getByRole('link', { name: 'Charts' }).click();

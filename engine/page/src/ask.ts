@@ -8,12 +8,23 @@ export class Refused extends Error {
   }
 }
 
+/** What is asked for beside the path; POST asks for a change. */
+export interface Asked {
+  method?: 'GET' | 'POST';
+  body?: unknown;
+  signal?: AbortSignal;
+}
+
 /**
  * Asks the engine's HTTP API, such as ask('api/v1/dlq?limit=10'), and returns its
- * JSON. With method POST it asks for a change. Rejects with [Refused] or, if the
- * engine cannot be reached, with a TypeError.
+ * JSON. Rejects with [Refused] or, if the engine cannot be reached, with a TypeError.
  */
-export async function ask<T>(path: string, options: { method?: 'GET' | 'POST'; body?: unknown; signal?: AbortSignal } = {}): Promise<T> {
+export async function ask<T>(path: string, options: Asked = {}): Promise<T> {
+  return (await (await reach(path, options)).json()) as T;
+}
+
+/** As [ask], and returns the answer itself, for what is no JSON or is read piece by piece. */
+export async function reach(path: string, options: Asked = {}): Promise<Response> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   const init: RequestInit = { method: options.method ?? 'GET', headers, cache: 'no-store' };
   if (options.signal) init.signal = options.signal;
@@ -24,7 +35,7 @@ export async function ask<T>(path: string, options: { method?: 'GET' | 'POST'; b
   }
   const answer = await fetch(path, init);
   if (!answer.ok) throw new Refused(answer.status, reason(await answer.text()) || answer.statusText);
-  return (await answer.json()) as T;
+  return answer;
 }
 
 /** The reason in the body of a refusal: {"error": text}, or plain text. */
