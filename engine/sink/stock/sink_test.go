@@ -200,16 +200,13 @@ func TestFaultAMQPGoesOnAfterADroppedConnection(t *testing.T) {
 	for i := range 4 {
 		line.Drop()
 		u := unitOf(good(i + 1))
-		for attempt := 0; ; attempt++ {
+		testserver.Eventually(t, time.Minute, "a stored unit", func() error {
 			err := s.Write(t.Context(), u)
-			if err == nil {
-				break
+			if err != nil && node.ClassOf(err) != node.Away {
+				t.Fatalf("Write = %v (%v)", err, node.ClassOf(err))
 			}
-			if node.ClassOf(err) != node.Away || attempt > 100 {
-				t.Fatalf("attempt %d: Write = %v (%v)", attempt, err, node.ClassOf(err))
-			}
-			<-time.After(20 * time.Millisecond)
-		}
+			return err
+		})
 	}
 	if got := h.Stored(t); len(got) < 5 {
 		t.Errorf("%d messages stored of 5", len(got))

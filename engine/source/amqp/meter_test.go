@@ -145,6 +145,7 @@ func TestLargeMessagesStayWithinTheBudget(t *testing.T) {
 		}
 		return s.sess.why() != nil
 	})
+	s.patience = limit // from here on every batch is acknowledged, however late
 	for want := 0; want < n; {
 		batch := next(t, s)
 		if batch[0].Body[0] == 0 {

@@ -62,6 +62,16 @@ func (h harness) Publish(t *testing.T, messages ...node.Message) {
 	}
 }
 
+// publishing publishes in the background; what it returns waits for the end of that.
+func (h harness) publishing(t *testing.T, messages []node.Message) (wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.Publish(t, messages...)
+	}()
+	return func() { <-done }
+}
+
 func (h harness) Open(t *testing.T) node.Source { return h.open(t, h.url) }
 
 func (h harness) open(t *testing.T, url string) *Source {
@@ -96,7 +106,7 @@ func TestFaultConnectionDropped(t *testing.T) {
 	for i := range n {
 		messages = append(messages, node.Message{Body: fmt.Appendf(nil, "m%d", i)})
 	}
-	go h.Publish(t, messages...)
+	defer h.publishing(t, messages)()
 	seen, batches, drops := map[string]bool{}, 0, 0
 	testserver.Eventually(t, time.Minute, "all messages", func() error {
 		batch, err := s.Receive(t.Context())
@@ -137,7 +147,7 @@ func TestFaultKilledBeforeStoring(t *testing.T) {
 			for i := range n {
 				messages = append(messages, node.Message{Body: fmt.Appendf(nil, "m%d", i)})
 			}
-			go h.Publish(t, messages...)
+			defer h.publishing(t, messages)()
 			stored := map[string]bool{}
 			lost := crashing(t, h, stored, n, ackFirst)
 			if ackFirst != (lost > 0) {
