@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/engine/testserver"
 )
@@ -88,8 +89,16 @@ func TestClusterReadme(t *testing.T) {
 			drilledHere(t)
 		}
 		args, ok := strings.CutPrefix(line, "go run ./cmd/engine ")
-		if code, out, errs := engineRun(strings.Fields(args)...); !ok || code != exitOK {
-			t.Fatalf("%s: exit code %d\n%s%s", line, code, out, errs)
+		does := func() error {
+			if code, out, errs := engineRun(strings.Fields(args)...); !ok || code != exitOK {
+				return fmt.Errorf("exit code %d\n%s%s", code, out, errs)
+			}
+			return nil
+		}
+		if strings.HasPrefix(args, "cluster verify ") { // statistics come late, and its canary has two seconds
+			testserver.Eventually(t, 3*time.Minute, line, does)
+		} else if err := does(); err != nil {
+			t.Fatalf("%s: %v", line, err)
 		}
 	}
 }

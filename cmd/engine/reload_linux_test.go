@@ -34,6 +34,7 @@ func TestReloadBySignalWatchAndCommand(t *testing.T) {
 	hangups := make(chan os.Signal, 1) // or the signal would end the test where nobody waits for it
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	file := filepath.Join(t.TempDir(), "watched.yaml")
 	write := func(name, text string) {
 		t.Helper()

@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/engine/tap"
+	"github.com/millrace/millrace/engine/testserver"
 )
 
 // command runs any command of the engine and returns the exit code and what it wrote.
@@ -40,12 +43,15 @@ func TestTapAndTopOnARunningEngine(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &e); code != exitOK || err != nil || e.Stream != "journal" || e.Source.Node != "rows" || e.Payload == nil {
 		t.Errorf("live: code %d, %v, %s%s", code, err, out, errs)
 	}
-	code, out, errs = command("top", "--server", server, "--interval", "100ms")
-	for _, want := range []string{"rejecting  ready", "rows   source ", "parse  transform ", "parse@live  journal     0"} {
-		if code != exitOK || !strings.Contains(out, want) {
-			t.Errorf("top: code %d, %s%s; want %q", code, out, errs, want)
+	testserver.Eventually(t, time.Minute, "a view of a reader that has caught up", func() error { // more is fed all the time
+		code, out, errs := command("top", "--server", server, "--interval", "100ms")
+		for _, want := range []string{"rejecting  ready", "rows   source ", "parse  transform ", "parse@live  journal     0"} {
+			if code != exitOK || !strings.Contains(out, want) {
+				return fmt.Errorf("top: code %d, %s%s; want %q", code, out, errs, want)
+			}
 		}
-	}
+		return nil
+	})
 	code, out, errs = command("top", "--server", server, "--interval", "100ms", "--json")
 	var v struct {
 		Ready bool
