@@ -142,6 +142,11 @@ func TestFaultServerAway(t *testing.T) {
 	}
 }
 
+// stallTTL lets the server end an idle transaction after three seconds: before the lock
+// wait of who wants its rows is over, and not in the middle of a transaction on a busy
+// machine.
+const stallTTL = 4 * time.Second
+
 // stall opens a sink whose next transaction stops after its insert, as a process
 // does that was stopped (SIGSTOP) there. release lets it go on.
 func stall(t *testing.T, st *store, ttl time.Duration, prepare string) (s *Sink, stalled <-chan struct{}, release func()) {
@@ -173,7 +178,7 @@ func stall(t *testing.T, st *store, ttl time.Duration, prepare string) (s *Sink,
 // first's transaction, and what the first holds is refused when it wakes up.
 func TestFaultTakeover(t *testing.T) {
 	st := mariadbStore(t)
-	old, stalled, release := stall(t, st, 2*time.Second, "")
+	old, stalled, release := stall(t, st, stallTTL, "")
 	defer release()
 	stale := unitOf(begin(t, old, 0), 0, 30)
 	woken := make(chan error)
@@ -213,7 +218,7 @@ func mustRepeat(t *testing.T, s *Sink, u *node.Unit) {
 // engine then holds the lane, and the second one cannot have it.
 func TestFaultTakeoverControl(t *testing.T) {
 	st := mariadbStore(t)
-	old, stalled, release := stall(t, st, 2*time.Second, "SET SESSION idle_write_transaction_timeout = 0, idle_transaction_timeout = 0")
+	old, stalled, release := stall(t, st, stallTTL, "SET SESSION idle_write_transaction_timeout = 0, idle_transaction_timeout = 0")
 	defer release()
 	stale := unitOf(begin(t, old, 0), 0, 30)
 	woken := make(chan error)
