@@ -1,25 +1,18 @@
 import type { ComponentType } from 'preact';
-import { useRef } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { range } from './charts/time';
 import { count } from './format';
-import { choose, duration, lang, t } from './i18n';
+import { Announcements, announceStates } from './frame/announce';
+import { StateChip } from './frame/chip';
+import { dialog, Dialogs } from './frame/dialog';
+import { Notices } from './frame/notices';
+import { otherLanguage } from './frame/shortcuts';
+import { duration, lang, t } from './i18n';
 import { ChartsInTime } from './intime';
 import { lazy } from './lazy';
 import { letters } from './live/topics';
 import { addressOf, route, views, type View } from './route';
-import { beat, chip, connection, filter, longest, lost, Rate, silentFor, spans, store } from './state';
-
-function Chip() {
-  void beat.value;
-  const state = chip();
-  const hint = state === 'stale' ? (store.logAway ? t('logAway') : t('staleHint', { seconds: silentFor() })) : undefined;
-  return (
-    <span class={`chip ${state}`} role="status" aria-label={`${t('stateLabel')}: ${t(state)}`} title={hint} data-state={state}>
-      <i aria-hidden="true" />
-      {t(state)}
-    </span>
-  );
-}
+import { beat, connection, filter, longest, Rate, spans, store } from './state';
 
 function Throughput() {
   void beat.value;
@@ -73,6 +66,7 @@ function Choices() {
   return (
     <>
       <input
+        id="filter"
         type="search"
         aria-label={t('filter')}
         placeholder={t('filter')}
@@ -84,9 +78,27 @@ function Choices() {
   );
 }
 
+/** The ways to the dialogs, and to the other language. */
+function Menus() {
+  return (
+    <div class="menus">
+      <button type="button" lang={lang.value === 'en' ? 'ko' : 'en'} onClick={otherLanguage}>
+        {t('language')}
+      </button>
+      <button type="button" class="icon" aria-haspopup="dialog" aria-label={t('settings')} title={t('settings')} onClick={() => (dialog.value = 'settings')}>
+        <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
+          <path d="M1 4h5M10 4h5M1 12h3M8 12h7M8 2v4M6 10v4" />
+        </svg>
+      </button>
+      <button type="button" class="icon" aria-haspopup="dialog" aria-label={t('keys')} title={t('keys')} onClick={() => (dialog.value = 'keys')}>
+        ?
+      </button>
+    </div>
+  );
+}
+
 function Header() {
   void beat.value;
-  const other = lang.value === 'en' ? 'ko' : 'en';
   return (
     <header class="bar">
       <a class="skip" href="#content" onClick={toContent}>
@@ -98,31 +110,15 @@ function Header() {
         </svg>
         Millrace
       </h1>
-      <span class="pipeline">{store.hello?.pipeline}</span>
-      <Chip />
+      <span class="pipeline" title={store.hello?.version}>
+        {store.hello?.pipeline}
+      </span>
+      <StateChip />
       <Ways />
       <Throughput />
       {route.value.view === 'charts' && <Choices />}
-      <button type="button" lang={other} onClick={() => choose(other)}>
-        {t('language')}
-      </button>
-      <span class="version">{store.hello?.version}</span>
+      <Menus />
     </header>
-  );
-}
-
-function Notices() {
-  void beat.value;
-  return (
-    <>
-      {store.hello?.embedded && <p class="notice">{t('embedded')}</p>}
-      {store.missed > 0 && <p class="notice warn">{t('missed', { n: count(store.missed) })}</p>}
-      {lost() && (
-        <div class="notice warn" role="alert">
-          <strong>{t('lostTitle')}</strong> {t('lostText')}
-        </div>
-      )}
-    </>
   );
 }
 
@@ -133,6 +129,7 @@ const shown: Record<View, ComponentType> = {
 };
 
 export function App() {
+  useEffect(announceStates, []);
   const Shown = shown[route.value.view];
   return (
     <>
@@ -141,6 +138,8 @@ export function App() {
         <Notices />
         <Shown />
       </main>
+      <Dialogs />
+      <Announcements />
     </>
   );
 }

@@ -3,6 +3,7 @@ export class Refused extends Error {
   constructor(
     readonly status: number,
     text: string,
+    readonly retryAfter = 0, // s; 0 if the answer does not say
   ) {
     super(text);
   }
@@ -34,8 +35,14 @@ export async function reach(path: string, options: Asked = {}): Promise<Response
     init.body = JSON.stringify(options.body);
   }
   const answer = await fetch(path, init);
-  if (!answer.ok) throw new Refused(answer.status, reason(await answer.text()) || answer.statusText);
+  if (!answer.ok) throw await refusal(answer);
   return answer;
+}
+
+/** What an answer that is no success says. */
+export async function refusal(answer: Response): Promise<Refused> {
+  const text = reason(await answer.text()) || answer.statusText;
+  return new Refused(answer.status, text, Number(answer.headers.get('Retry-After')) || 0);
 }
 
 /** The reason in the body of a refusal: {"error": text}, or plain text. */

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { look } from './charts/colors';
-import { axisNumber, count, digits, number } from './format';
+import { axisNumber, axisTime, clock, count, digits, number, serverOffset, stamp, zone, zoned, zoneName } from './format';
 
 it('shows the digits that tell', () => {
   expect(number(41.25, undefined, 0)).toBe('41.250');
@@ -30,4 +30,23 @@ it('gives the first 32 lines of a chart each a look of its own', () => {
     const looks = Array.from({ length: 32 }, (_, i) => JSON.stringify(look(i, dark)));
     expect(new Set(looks).size).toBe(32);
   }
+});
+
+const noon = Date.UTC(2026, 0, 31, 12, 34, 56, 7);
+
+it('shows times in the zone that is chosen', () => {
+  zone.value = 'utc';
+  expect(clock(noon)).toBe('12:34:56');
+  expect(stamp(noon)).toBe('2026-01-31 12:34:56.007');
+  expect(zoneName(noon)).toBe('UTC');
+  zone.value = 'server';
+  serverOffset.value = 720;
+  expect(stamp(noon)).toBe('2026-02-01 00:34:56.007');
+  expect(axisTime(noon - 34 * 60_000 - 56_007, 60_000)).toBe('02-01');
+  expect(axisTime(noon, 60_000)).toBe('00:34');
+  expect([zoned(noon).getDate(), zoned(noon).getHours()]).toEqual([1, 0]);
+  serverOffset.value = -210;
+  expect(zoneName(noon)).toBe('UTC−3:30');
+  serverOffset.value = undefined;
+  expect(clock(noon)).toBe(((zone.value = 'local'), clock(noon)));
 });

@@ -1,3 +1,5 @@
+import { signal } from '@preact/signals';
+
 /**
  * A value among others that span a range: with the digits that tell them apart,
  * about three, and no more than the values themselves have.
@@ -21,25 +23,56 @@ export function digits(v: number): number {
 
 const two = (n: number): string => String(n).padStart(2, '0');
 
-/** Time of day in the browser's zone, with milliseconds if asked. */
-export function clock(ms: number, fine = false): string {
-  const d = new Date(ms);
-  const base = `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
-  return fine ? `${base}.${String(d.getMilliseconds()).padStart(3, '0')}` : base;
+/** In which zone times are shown: the browser's, UTC, or the server's. */
+export type Zone = 'local' | 'utc' | 'server';
+export const zone = signal<Zone>('local');
+/** Minutes that the server's time of day is ahead of UTC; undefined until it has told. */
+export const serverOffset = signal<number | undefined>(undefined);
+
+/** Minutes that the shown time of day is ahead of UTC at the time ms. */
+export function offsetAt(ms: number): number {
+  if (zone.value === 'utc') return 0;
+  if (zone.value === 'server' && serverOffset.value !== undefined) return serverOffset.value;
+  return -new Date(ms).getTimezoneOffset();
 }
 
-/** Date and time of day, for points that are not of today. */
+/** The zone of shown times, such as UTC+9 or UTC−3:30. */
+export function zoneName(ms = Date.now()): string {
+  const offset = offsetAt(ms);
+  if (!offset) return 'UTC';
+  const minutes = Math.abs(offset) % 60;
+  return `UTC${offset < 0 ? '−' : '+'}${Math.floor(Math.abs(offset) / 60)}${minutes ? ':' + two(minutes) : ''}`;
+}
+
+/** A date whose UTC fields are what is shown for the time ms. */
+function shown(ms: number): Date {
+  return new Date(ms + offsetAt(ms) * 60_000);
+}
+
+/** A date whose local fields are what is shown for the time ms, as uPlot's tzDate asks. */
+export function zoned(ms: number): Date {
+  const d = shown(ms);
+  return new Date(d.getUTCFullYear(), d.getUTCMonth(), d.getUTCDate(), d.getUTCHours(), d.getUTCMinutes(), d.getUTCSeconds(), d.getUTCMilliseconds());
+}
+
+/** Time of day in the chosen zone, with milliseconds if asked. */
+export function clock(ms: number, fine = false): string {
+  const d = shown(ms);
+  const base = `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}:${two(d.getUTCSeconds())}`;
+  return fine ? `${base}.${String(d.getUTCMilliseconds()).padStart(3, '0')}` : base;
+}
+
+/** Date and time of day in the chosen zone, for points that are not of today. */
 export function stamp(ms: number): string {
-  const d = new Date(ms);
-  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${clock(ms, true)}`;
+  const d = shown(ms);
+  return `${d.getUTCFullYear()}-${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())} ${clock(ms, true)}`;
 }
 
 /** Labels of a time axis whose ticks are incr ms apart. */
 export function axisTime(ms: number, incr: number): string {
-  const d = new Date(ms);
-  if (incr >= 86_400_000 || (d.getHours() === 0 && d.getMinutes() === 0 && d.getSeconds() === 0 && incr >= 60_000)) {
-    return `${two(d.getMonth() + 1)}-${two(d.getDate())}`;
-  }
+  const d = shown(ms);
+  const midnight = d.getUTCHours() === 0 && d.getUTCMinutes() === 0 && d.getUTCSeconds() === 0;
+  if (incr >= 86_400_000 || (midnight && incr >= 60_000)) return `${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())}`;
   return incr < 60_000 ? clock(ms) : clock(ms).slice(0, 5);
 }
 

@@ -25,8 +25,8 @@ it('finds the words of every part', () => {
 
 it('takes the language that was chosen, then the one that the browser asks for', () => {
   expect(firstLanguage('ko', ['en'])).toBe('ko');
-  expect(firstLanguage(null, ['ko-KR', 'en'])).toBe('ko');
-  expect(firstLanguage(null, ['de', 'en-GB', 'ko'])).toBe('en');
+  expect(firstLanguage('', ['ko-KR', 'en'])).toBe('ko');
+  expect(firstLanguage('', ['de', 'en-GB', 'ko'])).toBe('en');
   expect(firstLanguage('xx', ['de'])).toBe('en');
 });
 

@@ -3,6 +3,8 @@ import { signal } from '@preact/signals';
 /** The texts of the page. Every dictionary has every key: the compiler sees to it. */
 export const en = {
   connecting: 'Connecting',
+  lagging: 'Lagging',
+  refused: 'Refused',
   live: 'Live',
   reconnecting: 'Reconnecting',
   stale: 'Stale',
@@ -40,6 +42,45 @@ export const en = {
   viewLoading: 'Loading this view…',
   viewFailed: 'This view could not be loaded.',
   again: 'Try again',
+  liveHint: 'Values are shown as they come.',
+  laggingHint: 'The engine is {lag} behind its log and is catching up; what is shown is that old.',
+  reconnectingHint: 'Nothing has come for {seconds} s. The page connects by itself.',
+  heard: 'Last message',
+  ago: '{age} ago',
+  lag: 'Behind the log',
+  skew: 'Server’s clock against this one',
+  newest: 'Newest value',
+  serverTime: 'Server’s time',
+  clockBehind: 'The clock of this computer is {skew} behind the server’s. The charts go by the server’s.',
+  clockAhead: 'The clock of this computer is {skew} ahead of the server’s. The charts go by the server’s.',
+  refusedTitle: 'The engine refuses to show its values',
+  todoToken: 'Load the page again and give a token as the password; any user name will do.',
+  todoScope: 'Ask for a token with the scope observe, then load the page again.',
+  todoWait: 'The page tries again by itself.',
+  todoOther: 'The page goes on trying. Is this page of another version than the engine?',
+  settings: 'Settings',
+  keys: 'Keys',
+  theme: 'Theme',
+  auto: 'As the system',
+  light: 'Light',
+  dark: 'Dark',
+  contrast: 'High contrast',
+  zone: 'Time zone',
+  local: 'This computer’s',
+  utc: 'UTC',
+  server: 'The server’s',
+  only: 'Only this line',
+  onlyLine: 'Only {line}',
+  findLine: 'Find lines',
+  noLine: 'No line matches “{text}”.',
+  showAll: 'Show all ({n} hidden)',
+  menu: 'Menu',
+  menuOf: '{title}: menu',
+  grip: 'Move {title}',
+  gripHint: 'Drag, or press the arrow keys',
+  moved: '{title}: place {place} of {of}',
+  hiddenCharts: 'Hidden charts',
+  showChart: 'Show {title}',
   seconds: '{n} s',
   minutes: '{n} min',
   hours: '{n} h',
@@ -50,6 +91,8 @@ export type Lang = 'en' | 'ko';
 
 export const ko: Texts = {
   connecting: '연결 중',
+  lagging: '지연',
+  refused: '접속 거부',
   live: '실시간',
   reconnecting: '다시 연결 중',
   stale: '갱신 멈춤',
@@ -87,16 +130,53 @@ export const ko: Texts = {
   viewLoading: '화면을 불러오는 중…',
   viewFailed: '화면을 불러오지 못했습니다.',
   again: '다시 시도',
+  liveHint: '값이 들어오는 대로 표시합니다.',
+  laggingHint: '엔진이 로그보다 {lag} 뒤처져 따라잡는 중이며, 표시된 값도 그만큼 늦습니다.',
+  reconnectingHint: '{seconds}초 동안 수신이 없습니다. 자동으로 다시 연결합니다.',
+  heard: '마지막 수신',
+  ago: '{age} 전',
+  lag: '로그 대비 지연',
+  skew: '서버 시계 차이',
+  newest: '최신 값',
+  serverTime: '서버 시각',
+  clockBehind: '이 컴퓨터의 시계가 서버보다 {skew} 느립니다. 차트는 서버 시계를 따릅니다.',
+  clockAhead: '이 컴퓨터의 시계가 서버보다 {skew} 빠릅니다. 차트는 서버 시계를 따릅니다.',
+  refusedTitle: '엔진이 값 표시를 거부했습니다',
+  todoToken: '페이지를 새로 고치고 비밀번호에 토큰을 입력하세요. 사용자 이름은 무엇이든 됩니다.',
+  todoScope: 'observe 권한이 있는 토큰을 받은 뒤 페이지를 새로 고치세요.',
+  todoWait: '자동으로 다시 시도합니다.',
+  todoOther: '계속 다시 시도합니다. 페이지와 엔진의 버전이 다른지 확인하세요.',
+  settings: '설정',
+  keys: '단축키',
+  theme: '테마',
+  auto: '시스템 설정',
+  light: '밝게',
+  dark: '어둡게',
+  contrast: '고대비',
+  zone: '시간대',
+  local: '이 컴퓨터 시간',
+  utc: '협정 세계시 (UTC)',
+  server: '서버 시간',
+  only: '이 선만',
+  onlyLine: '{line}만 표시',
+  findLine: '선 찾기',
+  noLine: '“{text}”에 맞는 선이 없습니다.',
+  showAll: '모두 표시 (숨김 {n}개)',
+  menu: '메뉴',
+  menuOf: '{title}: 메뉴',
+  grip: '{title} 이동',
+  gripHint: '끌거나 화살표 키를 누르세요',
+  moved: '{title}: {of}개 중 {place}번째',
+  hiddenCharts: '숨긴 차트',
+  showChart: '{title} 표시',
   seconds: '{n}초',
   minutes: '{n}분',
   hours: '{n}시간',
 };
 
-const remembered = 'millrace.lang';
-
-/** The language of the page: as chosen before, else as the browser asks for. */
-export function firstLanguage(stored: string | null, asked: readonly string[]): Lang {
-  if (stored === 'en' || stored === 'ko') return stored;
+/** The language of the page: as chosen, else as the browser asks for. */
+export function firstLanguage(chosen: string, asked: readonly string[]): Lang {
+  if (chosen === 'en' || chosen === 'ko') return chosen;
   for (const a of asked) {
     if (a.toLowerCase().startsWith('ko')) return 'ko';
     if (a.toLowerCase().startsWith('en')) return 'en';
@@ -105,25 +185,6 @@ export function firstLanguage(stored: string | null, asked: readonly string[]): 
 }
 
 export const lang = signal<Lang>('en');
-
-/** Chooses a language and remembers it where the browser allows that. */
-export function choose(l: Lang): void {
-  lang.value = l;
-  try {
-    localStorage.setItem(remembered, l);
-  } catch {
-    // private windows may refuse; the choice then lasts as long as the page
-  }
-}
-
-/** The language remembered, null if there is none. */
-export function storedLanguage(): string | null {
-  try {
-    return localStorage.getItem(remembered);
-  } catch {
-    return null;
-  }
-}
 
 /** What fills the {names} of a text. */
 export type Values = Record<string, string | number>;
@@ -147,4 +208,9 @@ export function duration(ms: number): string {
   if (s < 60 || (s < 120 && s % 60)) return t('seconds', { n: s });
   if (s < 7200) return t('minutes', { n: Math.round(s / 60) });
   return t('hours', { n: Math.round(s / 3600) });
+}
+
+/** A short length of time, to the tenth of a second below 10 s. */
+export function fine(ms: number): string {
+  return ms < 10_000 ? t('seconds', { n: (ms / 1000).toFixed(1) }) : duration(ms);
 }

@@ -1,24 +1,24 @@
 import { signal } from '@preact/signals';
-import type { ComponentType } from 'preact';
+import type { Attributes, ComponentType } from 'preact';
 import { t } from './i18n';
 
 /**
  * A component whose code is fetched when it is first shown. If that fails it says
  * so and offers to try again. A quiet one shows nothing while it is fetched.
  */
-export function lazy(load: () => Promise<ComponentType>, quiet = false): ComponentType {
-  const loaded = signal<ComponentType | undefined>(undefined);
+export function lazy<P = object>(load: () => Promise<ComponentType<P>>, quiet = false): ComponentType<P> {
+  const loaded = signal<ComponentType<P> | undefined>(undefined);
   const state = signal<'idle' | 'loading' | 'failed'>('idle');
   const begin = (): void => {
     state.value = 'loading';
     load().then(
-      (c) => (loaded.value = c),
+      (c) => void (loaded.value = c),
       () => (state.value = 'failed'),
     );
   };
-  return function Lazy() {
+  return function Lazy(props: P & Attributes) {
     const Loaded = loaded.value;
-    if (Loaded) return <Loaded />;
+    if (Loaded) return <Loaded {...props} />;
     if (state.value === 'failed') {
       return (
         <p class="empty" role="alert">

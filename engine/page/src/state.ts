@@ -1,20 +1,28 @@
 import { signal } from '@preact/signals';
+import type { Refused } from './ask';
 import { held, range } from './charts/time';
 import { Store } from './live/store';
 import { LiveStream, type State } from './live/stream';
 import { tell } from './live/topics';
 
 /** What the chip in the header shows. */
-export type Chip = State | 'stale';
+export type Chip = State | 'lagging' | 'stale';
 
 export const store = new Store(Date.now, tell);
 export const connection = signal<State>('connecting');
+/** What the engine said when it refused the stream; undefined while it does not. */
+export const refused = signal<Refused | undefined>(undefined);
 /** Rises four times a second; what shows numbers reads it. */
 export const beat = signal(0);
-export const dark = signal(matchMedia('(prefers-color-scheme: dark)').matches);
+export { dark } from './frame/theme';
 export const filter = signal('');
 /** What can be chosen, if a chart's window is as long. */
 export const spans = [60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 21_600_000, 86_400_000];
+
+/** How far behind its log an engine may be before the page says that it lags, ms. */
+export const lagBound = 2000;
+/** How far clocks may be apart before the page says so, ms. */
+export const skewBound = 2000;
 
 let lastEvent = Date.now();
 let lostAt = Date.now();
@@ -41,13 +49,14 @@ export const stream = new LiveStream(liveAddress, {
     lastEvent = Date.now();
     store.take(e);
   },
-  state: (s) => {
+  state: (s, why) => {
     if (s !== 'live' && connection.value === 'live') {
       lostAt = Date.now();
       frozen = store.serverNow();
     }
     if (s === 'live') frozen = NaN;
     connection.value = s;
+    refused.value = why;
   },
 });
 
@@ -92,13 +101,14 @@ export function silentFor(): number {
 
 /** What the chip shows now. */
 export function chip(): Chip {
-  if (connection.value === 'live' && (store.logAway || silentFor() > 8)) return 'stale';
-  return connection.value;
+  if (connection.value !== 'live') return connection.value;
+  if (store.logAway || silentFor() > 8) return 'stale';
+  return store.lagMs > lagBound ? 'lagging' : 'live';
 }
 
 /** Whether the engine has been away for so long that the page should say so. */
 export function lost(): boolean {
-  return connection.value !== 'live' && Date.now() - lostAt > 5000;
+  return connection.value !== 'live' && connection.value !== 'refused' && Date.now() - lostAt > 5000;
 }
 
 /** Values per second over the last few seconds. */
@@ -115,7 +125,6 @@ export class Rate {
 }
 
 export function begin(): void {
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', (e) => (dark.value = e.matches));
   setInterval(() => beat.value++, 250);
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) stream.retryNow();

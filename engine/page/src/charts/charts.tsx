@@ -1,10 +1,13 @@
+import { hiddenCharts, nameOf, order } from '../frame/layout';
 import { t } from '../i18n';
 import type { Chart } from '../live/store';
 import { past } from '../past';
 import { beat, connection, filter, store } from '../state';
 import { Card } from './card';
+import { arrange, hide } from './order';
 
 function Empty() {
+  if (connection.value === 'refused') return null; // a notice says why
   if (connection.value !== 'live') return <p class="empty">{t(connection.value)}…</p>;
   return (
     <div class="empty">
@@ -17,36 +20,56 @@ function Empty() {
   );
 }
 
-function matching(text: string): readonly Chart[] {
+function matching(charts: readonly Chart[], text: string): readonly Chart[] {
   const want = text.trim().toLowerCase();
-  const all = past.value?.charts ?? store.charts;
-  if (!want) return all;
-  return all.filter((c) =>
-    [c.title, c.group, ...c.lines.map((l) => l.key)].some((s) => s.toLowerCase().includes(want)),
+  if (!want) return charts;
+  return charts.filter((c) => [c.title, c.group, ...c.lines.map((l) => l.key)].some((s) => s.toLowerCase().includes(want)));
+}
+
+/** The charts that are hidden, each a way to have it back. */
+function Hidden({ charts }: { charts: readonly Chart[] }) {
+  if (!charts.length) return null;
+  return (
+    <section class="hidden-charts" aria-label={t('hiddenCharts')}>
+      <span>{t('hiddenCharts')}</span>
+      {charts.map((c) => (
+        <button key={c.id} type="button" aria-label={t('showChart', { title: c.title })} onClick={() => hide(c, false)}>
+          {c.title}
+        </button>
+      ))}
+    </section>
+  );
+}
+
+function Group({ name, charts }: { name: string; charts: Chart[] }) {
+  return (
+    <section>
+      <h2>{name}</h2>
+      <div class="grid">
+        {arrange(charts, order.value).map((c) => (
+          <Card key={c.id} chart={c} />
+        ))}
+      </div>
+    </section>
   );
 }
 
 /** All charts, in groups. */
 export function Charts() {
   void beat.value;
-  const shown = matching(filter.value);
-  if (!store.charts.length) return <Empty />;
-  if (!shown.length) return <p class="empty">{t('noMatch', { text: filter.value })}</p>;
+  const charts = past.value?.charts ?? store.charts;
+  if (!charts.length) return <Empty />;
+  const found = matching(charts, filter.value);
+  const isHidden = (c: Chart): boolean => hiddenCharts.value.has(nameOf(c.id));
+  const shown = found.filter((c) => !isHidden(c));
   const groups = [...new Set(shown.map((c) => c.group))];
   return (
     <>
+      {!found.length && <p class="empty">{t('noMatch', { text: filter.value })}</p>}
       {groups.map((group) => (
-        <section key={group}>
-          <h2>{group}</h2>
-          <div class="grid">
-            {shown
-              .filter((c) => c.group === group)
-              .map((c) => (
-                <Card key={c.id} chart={c} />
-              ))}
-          </div>
-        </section>
+        <Group key={group} name={group} charts={shown.filter((c) => c.group === group)} />
       ))}
+      <Hidden charts={charts.filter(isHidden)} />
     </>
   );
 }

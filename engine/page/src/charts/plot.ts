@@ -1,8 +1,7 @@
 import uPlot from 'uplot';
 import { look } from './colors';
-import type { Column } from '../live/column';
-import { axisNumber, axisTime } from '../format';
-import type { Chart } from '../live/store';
+import { axisNumber, axisTime, zoned } from '../format';
+import type { Chart, Line } from '../live/store';
 
 const font = '11px system-ui, -apple-system, "Segoe UI", "Noto Sans KR", sans-serif';
 
@@ -47,6 +46,7 @@ export class Plot {
       width: Math.max(host.clientWidth, 50),
       height: Math.max(host.clientHeight, 50),
       ms: 1,
+      tzDate: zoned,
       padding: [6, 8, 0, 0],
       legend: { show: false },
       cursor: {
@@ -91,7 +91,7 @@ export class Plot {
       width: 1.5,
       dash,
       points: { show: false },
-      paths: (u, i) => this.path(u, (this.chart.lines[i - 1] as { column: Column }).column),
+      paths: (u, i) => this.path(u, this.chart.lines[i - 1] as Line),
     };
   }
 
@@ -115,6 +115,7 @@ export class Plot {
     let hi = -Infinity;
     const right = Number.isNaN(this.right) ? Infinity : this.right; // the scale's own may not have moved yet
     for (const line of this.chart.lines) {
+      if (line.hidden) continue;
       const e = line.column.extent(right - this.span, right);
       if (e) [lo, hi] = [Math.min(lo, e[0]), Math.max(hi, e[1])];
     }
@@ -127,7 +128,8 @@ export class Plot {
    * The path of one line. Points of one pixel column become one stroke from their
    * least to their greatest value, which looks the same as drawing them all.
    */
-  private path(u: uPlot, column: Column): uPlot.Series.Paths {
+  private path(u: uPlot, { column, hidden }: Line): uPlot.Series.Paths | null {
+    if (hidden) return null;
     const stroke = new Path2D();
     const min = u.scales.x?.min ?? 0;
     const max = u.scales.x?.max ?? 1;
@@ -161,7 +163,7 @@ export class Plot {
     this.chart.lines.forEach((line, i) => {
       const dot = this.marks[i];
       if (!dot) return;
-      const p = Number.isNaN(this.hover) ? undefined : line.column.nearest(this.hover);
+      const p = Number.isNaN(this.hover) || line.hidden ? undefined : line.column.nearest(this.hover);
       dot.hidden = !p || p.t < (this.u.scales.x?.min ?? 0);
       if (p) dot.style.transform = `translate(${this.u.valToPos(p.t, 'x')}px, ${this.u.valToPos(p.v, 'y')}px)`;
     });

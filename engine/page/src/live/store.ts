@@ -1,4 +1,5 @@
 import { Column } from './column';
+import { Skew } from './skew';
 import type { ServerEvent } from './sse';
 
 /** One line of a chart. */
@@ -8,6 +9,7 @@ export interface Line {
   index: number; // order of arrival in its chart; picks the colour
   column: Column;
   staged: Column | undefined;
+  hidden: boolean; // not drawn, not counted in the range
 }
 
 /** One chart. Its lines stay for as long as the page is open. */
@@ -29,6 +31,7 @@ export interface Hello {
   version: string;
   embedded: boolean;
   epoch: string;
+  utcOffset: number | undefined; // minutes that the server's time of day is ahead of UTC
 }
 
 interface SchemaData {
@@ -58,11 +61,16 @@ export class Store {
   readonly charts: Chart[] = []; // sorted by group and id
   hello: Hello | undefined;
   clockOffset = 0; // ms that the server's clock is ahead of this machine's
+  skew = new Skew();
+  lagMs = 0; // how far the engine is behind its log
   logAway = false;
+  newest = NaN; // time of the newest point received live, ms
   points = 0; // received live so far
   missed = 0; // told in gaps
   resets = 0;
   revision = 0; // rises with every new chart
+  /** Which lines are hidden when they come. */
+  hides: (chart: string, key: string) => boolean = () => false;
   private byId = new Map<string, Chart>();
   private lines = new Map<number, { chart: Chart; line: Line }>(); // of this connection
 
@@ -103,14 +111,18 @@ export class Store {
     }
   }
 
-  private greet(h: Hello & { time: number }): void {
-    this.hello = { pipeline: h.pipeline, version: h.version, embedded: h.embedded, epoch: h.epoch };
+  private greet(h: Hello & { time: number; utc_offset_min?: number }): void {
+    this.hello = { pipeline: h.pipeline, version: h.version, embedded: h.embedded, epoch: h.epoch, utcOffset: h.utc_offset_min };
     this.clockOffset = h.time - this.now();
+    this.skew = new Skew();
+    this.skew.measure(h.time, this.now());
     this.lines.clear();
   }
 
-  private ping(p: { time: number; log: string }): void {
+  private ping(p: { time: number; lag_ms?: number; log: string }): void {
     this.clockOffset = p.time - this.now();
+    this.skew.measure(p.time, this.now());
+    this.lagMs = p.lag_ms ?? 0;
     this.logAway = p.log !== 'ok';
   }
 
@@ -151,6 +163,7 @@ export class Store {
       index: chart.lines.length,
       column: new Column(chart.windowMs, chart.maxPoints),
       staged: undefined,
+      hidden: this.hides(chart.id, key),
     };
     chart.lines.push(line);
     chart.structure++;
@@ -164,10 +177,23 @@ export class Store {
       if (!at) continue;
       const column = f.history ? (at.line.staged ??= at.line.column.fresh()) : at.line.column;
       for (let i = 0; i < s.t.length; i++) column.insert(s.t[i] as number, s.v[i] as number);
-      if (!f.history) this.points += s.t.length;
+      if (!f.history) this.count(s.t);
       at.chart.revision++;
     }
     if (f.end) this.adopt();
+  }
+
+  private count(times: number[]): void {
+    this.points += times.length;
+    for (const t of times) if (!(t <= this.newest)) this.newest = t;
+  }
+
+  /** Decides anew which lines of charts are hidden. */
+  hideLines(charts: readonly Chart[] = this.charts): void {
+    for (const chart of charts) {
+      for (const line of chart.lines) line.hidden = this.hides(chart.id, line.key);
+      chart.revision++;
+    }
   }
 
   private stage(): void {

@@ -1,7 +1,8 @@
+import { Refused, refusal } from '../ask';
 import { EventParser, type ServerEvent } from './sse';
 
-/** What the connection is doing. */
-export type State = 'connecting' | 'live' | 'reconnecting';
+/** What the connection is doing. Refused: the engine answers, and says no. */
+export type State = 'connecting' | 'live' | 'reconnecting' | 'refused';
 
 /** What the connection needs of its surroundings; tests give their own. */
 export interface Surroundings {
@@ -13,11 +14,14 @@ export interface Surroundings {
 
 export interface Handlers {
   event: (e: ServerEvent) => void;
-  state: (s: State) => void;
+  state: (s: State, why?: Refused) => void;
 }
 
 const firstPause = 200; // ms
 const longestPause = 1000;
+/** Pause after 400, 401 or 403: only someone's doing can change the answer. */
+const deniedPause = 15_000;
+const longestRetryAfter = 60_000;
 /** Silence after which a connection counts as dead: two pings and a little. */
 export const silence = 12_000;
 
@@ -33,6 +37,7 @@ export class LiveStream {
   private watchdog: unknown;
   private stopped = false;
   private renewing = false;
+  private refused: Refused | undefined;
 
   constructor(
     private readonly url: () => string,
@@ -77,12 +82,14 @@ export class LiveStream {
   private async connect(): Promise<void> {
     const abort = new AbortController();
     this.abort = abort;
+    this.refused = undefined;
     this.renewing = false;
     this.watch();
     try {
       await this.read(abort.signal);
-    } catch {
+    } catch (e) {
       // A lost connection is what this class is for.
+      this.refused = e instanceof Refused ? e : undefined;
     }
     this.with_.clearTimeout(this.watchdog);
     this.abort = undefined;
@@ -96,7 +103,8 @@ export class LiveStream {
     const headers: Record<string, string> = { Accept: 'text/event-stream' };
     if (this.lastId) headers['Last-Event-ID'] = this.lastId;
     const answer = await this.with_.fetch(this.url(), { headers, signal, cache: 'no-store' });
-    if (!answer.ok || !answer.body) throw new Error(`status ${answer.status}`);
+    if (!answer.ok) throw await refusal(answer);
+    if (!answer.body) throw new Error('no body');
     const parser = new EventParser((e) => this.take(e));
     const reader = answer.body.getReader();
     const decoder = new TextDecoder();
@@ -118,10 +126,18 @@ export class LiveStream {
   }
 
   private again(): void {
-    this.on.state('reconnecting');
-    const wait = this.pause * (0.75 + this.with_.random() / 2);
+    if (this.refused) this.on.state('refused', this.refused);
+    else this.on.state('reconnecting');
+    const wait = Math.max(this.pause * (0.75 + this.with_.random() / 2), this.asked());
     this.pause = Math.min(this.pause * 1.7, longestPause);
     this.timer = this.with_.setTimeout(() => void this.connect(), wait);
+  }
+
+  /** How long a refusal asks to wait, ms. */
+  private asked(): number {
+    const { status = 0, retryAfter = 0 } = this.refused ?? {};
+    if (retryAfter) return Math.min(retryAfter * 1000, longestRetryAfter);
+    return status >= 400 && status < 404 ? deniedPause : 0;
   }
 
   /** Ends the connection if nothing comes for too long. */

@@ -194,7 +194,7 @@ function fill(all: Map<string, Chart>, c: Answer['charts'][number]): void {
 function lineOf(chart: Chart, key: string, unit: string): Line {
   const known = chart.lines.find((l) => l.key === key);
   if (known) return known;
-  const line: Line = { key, unit, index: chart.lines.length, column: new PastColumn(), staged: undefined };
+  const line: Line = { key, unit, index: chart.lines.length, column: new PastColumn(), staged: undefined, hidden: store.hides(chart.id, key) };
   chart.lines.push(line);
   chart.structure++;
   return line;

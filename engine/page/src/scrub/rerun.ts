@@ -124,6 +124,7 @@ export class ReplayCharts implements Source {
     private readonly begun: () => void, // they are looked at
   ) {
     this.window = Math.max(stretch.to - stretch.from, 60_000) * 2;
+    this.store.hides = (chart, key) => store.hides(chart, key);
     this.store.take({ name: 'schema', id: '', data: this.widened(JSON.stringify({ charts: store.charts.map(asSchema) })) });
     void this.read();
   }

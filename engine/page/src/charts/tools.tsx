@@ -1,0 +1,134 @@
+import { signal, useSignal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
+import { announce } from '../frame/announce';
+import { t } from '../i18n';
+import { lazy } from '../lazy';
+import type { Chart } from '../live/store';
+import { move, moveBy, placeOf } from './order';
+
+/** What the menu of a chart is told. */
+export interface MenuProps {
+  chart: Chart;
+  view: () => [from: number, to: number]; // the time that is shown, ms
+  close: () => void;
+}
+
+const Menu = lazy<MenuProps>(() => import('../menu/menu').then((m) => m.Menu));
+const dragged = signal<Chart | undefined>(undefined);
+const over = signal<Chart | undefined>(undefined);
+
+/** Moves a chart by places, and says where it has come to. */
+export function step(chart: Chart, by: number): void {
+  if (!moveBy(chart, by)) return;
+  const { place, of } = placeOf(chart);
+  announce(t('moved', { title: chart.title, place: place + 1, of: of.length }));
+}
+
+const steps: Record<string, number> = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 };
+
+function arrow(e: KeyboardEvent, chart: Chart): void {
+  const by = steps[e.key];
+  if (!by || e.altKey || e.ctrlKey || e.metaKey) return;
+  e.preventDefault();
+  e.stopPropagation();
+  step(chart, by);
+  const grip = e.currentTarget as HTMLElement;
+  requestAnimationFrame(() => grip.focus()); // a moved element loses the focus
+}
+
+function lift(e: DragEvent, chart: Chart): void {
+  const card = (e.currentTarget as HTMLElement).closest('.card');
+  e.dataTransfer?.setData('text/plain', chart.title);
+  if (card) e.dataTransfer?.setDragImage(card, 20, 20);
+  dragged.value = chart;
+}
+
+/** What a chart is dragged by, and moved with the arrow keys. */
+export function Grip({ chart }: { chart: Chart }) {
+  return (
+    <button
+      type="button"
+      class="grip"
+      draggable
+      aria-label={t('grip', { title: chart.title })}
+      title={t('gripHint')}
+      onKeyDown={(e) => arrow(e, chart)}
+      onDragStart={(e) => lift(e, chart)}
+      onDragEnd={() => (dragged.value = over.value = undefined)}
+    >
+      <svg viewBox="0 0 8 14" width="8" height="14" aria-hidden="true">
+        <path d="M2 2h0M6 2h0M2 7h0M6 7h0M2 12h0M6 12h0" />
+      </svg>
+    </button>
+  );
+}
+
+/** What makes a card a place to drop another chart of its group at. */
+export function dropAt(chart: Chart) {
+  const fits = dragged.value && dragged.value !== chart && dragged.value.group === chart.group;
+  return {
+    'data-over': fits && over.value === chart ? 'yes' : undefined,
+    onDragOver: (e: DragEvent) => {
+      if (!fits) return;
+      e.preventDefault();
+      over.value = chart;
+    },
+    onDrop: (e: DragEvent) => {
+      if (!fits || !dragged.value) return;
+      e.preventDefault();
+      move(dragged.value, chart);
+      dragged.value = over.value = undefined;
+    },
+  };
+}
+
+/** Calls close when something outside of host is pressed or focused. */
+function useOutside(host: { current: HTMLElement | null }, open: boolean, close: () => void): void {
+  useEffect(() => {
+    if (!open) return;
+    const outside = (e: Event): void => {
+      if (e.target instanceof Node && !host.current?.contains(e.target)) close();
+    };
+    const events = ['pointerdown', 'focusin'];
+    for (const e of events) document.addEventListener(e, outside);
+    return () => {
+      for (const e of events) document.removeEventListener(e, outside);
+    };
+  }, [open]);
+}
+
+/** The button of a chart's menu; the menu is fetched when it is first opened. */
+export function Tools({ chart, view }: Pick<MenuProps, 'chart' | 'view'>) {
+  const open = useSignal(false);
+  const host = useRef<HTMLDivElement>(null);
+  const close = (): void => void (open.value = false);
+  useOutside(host, open.value, close);
+  const back = (): void => {
+    close();
+    host.current?.querySelector('button')?.focus();
+  };
+  const escape = (e: KeyboardEvent): void => {
+    if (e.key === 'Escape' && open.value) back();
+  };
+  return (
+    <div class="tools" ref={host} onKeyDown={escape}>
+      <button
+        type="button"
+        class="more"
+        aria-expanded={open.value}
+        aria-label={t('menuOf', { title: chart.title })}
+        title={t('menu')}
+        onClick={() => (open.value = !open.value)}
+      >
+        <svg viewBox="0 0 14 4" width="14" height="4" aria-hidden="true">
+          <path d="M2 2h0M7 2h0M12 2h0" />
+        </svg>
+      </button>
+      {open.value && (
+        <div class="pop" role="group" aria-label={t('menuOf', { title: chart.title })}>
+          <Menu chart={chart} view={view} close={back} />
+        </div>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,16 @@
+import { signal } from '@preact/signals';
+import { lazy } from '../lazy';
+
+/** The dialog that is open. */
+export const dialog = signal<'settings' | 'keys' | undefined>(undefined);
+
+const shown = {
+  settings: lazy(() => import('../dialogs/settings').then((m) => m.Settings)),
+  keys: lazy(() => import('../dialogs/keys').then((m) => m.Keys)),
+};
+
+/** The open dialog; its code is fetched when it is first opened. */
+export function Dialogs() {
+  const Shown = dialog.value && shown[dialog.value];
+  return Shown ? <Shown /> : null;
+}
