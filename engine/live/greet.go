@@ -7,8 +7,10 @@ import (
 
 // hello is the first event of every connection.
 func (h *Hub) hello(w wire) []byte {
+	now := time.Now()
+	_, east := now.Zone()
 	return w.event(nil, "hello", "", marshal(map[string]any{
-		"protocol": 1, "epoch": strconv.FormatUint(h.cursors.epoch, 10), "time": time.Now().UnixMilli(),
+		"protocol": 1, "epoch": strconv.FormatUint(h.cursors.epoch, 10), "time": now.UnixMilli(), "utc_offset_min": east / 60,
 		"pipeline": h.cfg.Pipeline, "version": h.cfg.Version, "embedded": h.cfg.Embedded,
 		"ping_ms": h.cfg.Ping.Milliseconds(),
 	}))

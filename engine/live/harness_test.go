@@ -22,7 +22,10 @@ import (
 	"github.com/millrace/millrace/engine/testserver"
 )
 
-func TestMain(m *testing.M) { testserver.Main(m) }
+func TestMain(m *testing.M) {
+	time.Local = time.UTC // `hello` tells the zone
+	testserver.Main(m)
+}
 
 const readings = "readings"
 
