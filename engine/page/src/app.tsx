@@ -2,7 +2,7 @@ import type { ComponentType } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { range } from './charts/time';
 import { count } from './format';
-import { Announcements, announceStates } from './frame/announce';
+import { announceLetters, Announcements, announceStates } from './frame/announce';
 import { StateChip } from './frame/chip';
 import { dialog, Dialogs } from './frame/dialog';
 import { Notices } from './frame/notices';
@@ -130,6 +130,7 @@ const shown: Record<View, ComponentType> = {
 
 export function App() {
   useEffect(announceStates, []);
+  useEffect(announceLetters, []);
   const Shown = shown[route.value.view];
   return (
     <>

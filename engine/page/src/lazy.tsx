@@ -2,6 +2,19 @@ import { signal } from '@preact/signals';
 import type { Attributes, ComponentType } from 'preact';
 import { t } from './i18n';
 
+const loads: (() => Promise<unknown>)[] = [];
+
+/** Code that is fetched soon after the page is there, for when the engine is away. */
+export function early<T>(load: () => Promise<T>): () => Promise<T> {
+  loads.push(load);
+  return load;
+}
+
+/** Fetches what was registered with [early]; what fails is fetched when it is needed. */
+export function fetchEarly(): void {
+  for (const load of loads) load().catch(() => {});
+}
+
 /**
  * A component whose code is fetched when it is first shown. If that fails it says
  * so and offers to try again. A quiet one shows nothing while it is fetched.

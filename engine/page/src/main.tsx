@@ -7,6 +7,7 @@ import { chosenLang, chosenZone, followLayout, hiddenLines, nameOf } from './fra
 import { followKeys } from './frame/shortcuts';
 import { followTheme } from './frame/theme';
 import { firstLanguage, lang } from './i18n';
+import { fetchEarly } from './lazy';
 import { past } from './past';
 import { followAddress } from './route';
 import { beat, begin, store } from './state';
@@ -39,3 +40,4 @@ effect(() => {
 const root = document.getElementById('app');
 if (root) render(<App />, root);
 begin();
+setTimeout(fetchEarly, 1000);

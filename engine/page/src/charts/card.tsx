@@ -79,12 +79,12 @@ export function Card({ chart }: { chart: Chart }) {
         <h3 title={chart.id}>{chart.title}</h3>
         <span class="unit">{commonUnit(chart)}</span>
         {held.value === undefined && age > quiet && <span class="quiet">{t('noRecent', { age: duration(age) })}</span>}
+        <span class="zone" title={t('zone')}>
+          {zoneName(right)}
+        </span>
         <Tools chart={chart} view={() => [rightOf(chart) - spanOf(chart), rightOf(chart)]} />
       </header>
       <div class="plot" ref={host} role="img" aria-label={label} />
-      <span class="zone" title={t('zone')}>
-        {zoneName(right)}
-      </span>
       <Legend chart={chart} hover={hover.value} from={right - spanOf(chart)} right={right} />
       <Values chart={chart} />
     </article>

@@ -5,7 +5,7 @@ import { clock, digits, number, zoneName } from '../format';
 import { change, hiddenLines, nameOf } from '../frame/layout';
 import { t } from '../i18n';
 import type { Chart, Line } from '../live/store';
-import { dark } from '../state';
+import { beat, dark } from '../state';
 
 const searchFrom = 9; // lines that a chart must have for a search box
 
@@ -73,12 +73,12 @@ function Swatch({ index }: { index: number }) {
   );
 }
 
-function Name({ chart, line, unit }: { chart: Chart; line: Line; unit: string }) {
+function Name({ chart, line, unit, hidden }: { chart: Chart; line: Line; unit: string; hidden: boolean }) {
   const key = line.key || chart.title;
   return (
     <th scope="row">
       <div>
-        <button type="button" class="line" aria-pressed={!line.hidden} title={key} onClick={(e) => clicked(e, chart, line)}>
+        <button type="button" class="line" aria-pressed={!hidden} title={key} onClick={(e) => clicked(e, chart, line)}>
           <Swatch index={line.index} />
           <span class="key">{key}</span>
           {unit && <span class="unit"> {unit}</span>}
@@ -98,6 +98,7 @@ function Name({ chart, line, unit }: { chart: Chart; line: Line; unit: string })
 
 /** The search box of a long legend, and the way back to all lines. */
 function Sieve({ chart, search }: { chart: Chart; search: { value: string } }) {
+  void beat.value;
   const hidden = chart.lines.filter((l) => l.hidden).length;
   if (chart.lines.length < searchFrom && !hidden) return null;
   return (
@@ -148,7 +149,7 @@ export function Legend({ chart, ...view }: { chart: Chart } & View) {
               const r = rowOf(chart, line, view);
               return (
                 <tr key={line.key} class={line.hidden ? 'off' : ''}>
-                  <Name chart={chart} line={line} unit={common ? '' : line.unit} />
+                  <Name chart={chart} line={line} unit={common ? '' : line.unit} hidden={line.hidden} />
                   <td class="last">{r.value}</td>
                   <td>{r.min}</td>
                   <td>{r.max}</td>

@@ -1,8 +1,8 @@
 import { signal, useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useRef } from 'preact/hooks';
 import { announce } from '../frame/announce';
 import { t } from '../i18n';
-import { lazy } from '../lazy';
+import { early, lazy } from '../lazy';
 import type { Chart } from '../live/store';
 import { move, moveBy, placeOf } from './order';
 
@@ -10,10 +10,10 @@ import { move, moveBy, placeOf } from './order';
 export interface MenuProps {
   chart: Chart;
   view: () => [from: number, to: number]; // the time that is shown, ms
-  close: () => void;
+  close: (back: boolean) => void; // back: the focus goes back to its button
 }
 
-const Menu = lazy<MenuProps>(() => import('../menu/menu').then((m) => m.Menu));
+const Menu = lazy<MenuProps>(early(() => import('../menu/menu').then((m) => m.Menu)));
 const dragged = signal<Chart | undefined>(undefined);
 const over = signal<Chart | undefined>(undefined);
 
@@ -82,37 +82,18 @@ export function dropAt(chart: Chart) {
   };
 }
 
-/** Calls close when something outside of host is pressed or focused. */
-function useOutside(host: { current: HTMLElement | null }, open: boolean, close: () => void): void {
-  useEffect(() => {
-    if (!open) return;
-    const outside = (e: Event): void => {
-      if (e.target instanceof Node && !host.current?.contains(e.target)) close();
-    };
-    const events = ['pointerdown', 'focusin'];
-    for (const e of events) document.addEventListener(e, outside);
-    return () => {
-      for (const e of events) document.removeEventListener(e, outside);
-    };
-  }, [open]);
-}
-
 /** The button of a chart's menu; the menu is fetched when it is first opened. */
 export function Tools({ chart, view }: Pick<MenuProps, 'chart' | 'view'>) {
   const open = useSignal(false);
-  const host = useRef<HTMLDivElement>(null);
-  const close = (): void => void (open.value = false);
-  useOutside(host, open.value, close);
-  const back = (): void => {
-    close();
-    host.current?.querySelector('button')?.focus();
-  };
-  const escape = (e: KeyboardEvent): void => {
-    if (e.key === 'Escape' && open.value) back();
+  const button = useRef<HTMLButtonElement>(null);
+  const close = (back: boolean): void => {
+    open.value = false;
+    if (back) button.current?.focus();
   };
   return (
-    <div class="tools" ref={host} onKeyDown={escape}>
+    <div class="tools">
       <button
+        ref={button}
         type="button"
         class="more"
         aria-expanded={open.value}
@@ -124,11 +105,7 @@ export function Tools({ chart, view }: Pick<MenuProps, 'chart' | 'view'>) {
           <path d="M2 2h0M7 2h0M12 2h0" />
         </svg>
       </button>
-      {open.value && (
-        <div class="pop" role="group" aria-label={t('menuOf', { title: chart.title })}>
-          <Menu chart={chart} view={view} close={back} />
-        </div>
-      )}
+      {open.value && <Menu chart={chart} view={view} close={close} />}
     </div>
   );
 }

@@ -1,10 +1,10 @@
 import { zone } from '../format';
 import { announce } from '../frame/announce';
 import { change, reset, theme, themes, type Field } from '../frame/layout';
-import { zones } from '../frame/shortcuts';
-import { lang, t as common } from '../i18n';
+import { lang } from '../i18n';
 import { Frame } from './frame';
 import { t } from './words';
+import { zones } from './zones';
 
 interface ChoiceProps {
   name: string;
@@ -39,9 +39,9 @@ function forget(): void {
 export function Settings() {
   return (
     <Frame title={t('settings')}>
-      <Choice name={common('theme')} field="theme" chosen={theme.value} of={themes.map((v) => [v, common(v)])} />
+      <Choice name={t('theme')} field="theme" chosen={theme.value} of={themes.map((v) => [v, t(v)])} />
       <Choice name={t('language')} field="lang" chosen={lang.value} of={[['en', 'English', 'en'], ['ko', '한국어', 'ko']]} />
-      <Choice name={common('zone')} field="tz" chosen={zone.value} of={zones().map((v) => [v, common(v)])} />
+      <Choice name={t('zone')} field="tz" chosen={zone.value} of={zones().map((v) => [v, t(v)])} />
       <p>{t('kept')}</p>
       <button type="button" onClick={forget}>
         {t('reset')}

@@ -1,6 +1,8 @@
 import { effect, signal } from '@preact/signals';
-import { chip, beat, type Chip } from '../state';
+import { count } from '../format';
 import { t } from '../i18n';
+import { letters } from '../live/topics';
+import { beat, chip, type Chip } from '../state';
 
 const said = signal('');
 const settled = 4; // beats that a state must last before it is told, 1 s
@@ -8,6 +10,16 @@ const settled = 4; // beats that a state must last before it is told, 1 s
 /** Tells people who hear the page something, when they are not busy hearing something else. */
 export function announce(text: string): void {
   said.value = text;
+}
+
+/** Announces the first dead letters, until the result is called. */
+export function announceLetters(): () => void {
+  let told = 0;
+  return effect(() => {
+    const total = letters.value?.total ?? 0;
+    if (total && !told) announce(`${t('letters')}: ${count(total)}`);
+    told = total;
+  });
 }
 
 /** Announces changes of the connection's state that last, until the result is called. */

@@ -1,12 +1,12 @@
 import { signal } from '@preact/signals';
-import { lazy } from '../lazy';
+import { early, lazy } from '../lazy';
 
 /** The dialog that is open. */
 export const dialog = signal<'settings' | 'keys' | undefined>(undefined);
 
 const shown = {
-  settings: lazy(() => import('../dialogs/settings').then((m) => m.Settings)),
-  keys: lazy(() => import('../dialogs/keys').then((m) => m.Keys)),
+  settings: lazy(early(() => import('../dialogs/settings').then((m) => m.Settings))),
+  keys: lazy(early(() => import('../dialogs/keys').then((m) => m.Keys))),
 };
 
 /** The open dialog; its code is fetched when it is first opened. */

@@ -1,10 +1,9 @@
-import { serverOffset, zone, zoneName, type Zone } from '../format';
-import { lang, t } from '../i18n';
+import { lang } from '../i18n';
+import { early } from '../lazy';
 import { addressOf, route, views } from '../route';
 import type { KeyText } from '../dialogs/words';
-import { announce } from './announce';
 import { dialog } from './dialog';
-import { change, theme, themes } from './layout';
+import { change } from './layout';
 
 /** One key and what it does; without run it is handled where it applies. */
 export interface Shortcut {
@@ -13,24 +12,7 @@ export interface Shortcut {
   run?: () => void;
 }
 
-/** The zones that can be chosen; the server's once it has told it. */
-export function zones(): Zone[] {
-  return serverOffset.value === undefined ? ['local', 'utc'] : ['local', 'utc', 'server'];
-}
-
-function after<T>(list: readonly T[], item: T): T {
-  return list[(list.indexOf(item) + 1) % list.length] as T;
-}
-
-function nextTheme(): void {
-  change('theme', after(themes, theme.value));
-  announce(`${t('theme')}: ${t(theme.value)}`);
-}
-
-function nextZone(): void {
-  change('tz', after(zones(), zone.value));
-  announce(`${t('zone')}: ${t(zone.value)} (${zoneName()})`);
-}
+const next = early(() => import('../dialogs/next'));
 
 /** Changes to the other language. */
 export function otherLanguage(): void {
@@ -53,9 +35,9 @@ export const shortcuts: readonly Shortcut[] = [
   ...views.map((v, i): Shortcut => ({ key: String(i + 1), text: v, run: () => void (location.hash = addressOf(v)) })),
   { key: '/', text: 'toFilter', run: toFilter },
   { key: ' ', text: 'pause' },
-  { key: 't', text: 'nextTheme', run: nextTheme },
+  { key: 't', text: 'nextTheme', run: () => void next().then((m) => m.nextTheme()) },
   { key: 'l', text: 'nextLanguage', run: otherLanguage },
-  { key: 'z', text: 'nextZone', run: nextZone },
+  { key: 'z', text: 'nextZone', run: () => void next().then((m) => m.nextZone()) },
   { key: '?', text: 'keys', run: () => void (dialog.value = 'keys') },
   { key: 'Escape', text: 'close' },
 ];

@@ -64,7 +64,6 @@ export class Store {
   skew = new Skew();
   lagMs = 0; // how far the engine is behind its log
   logAway = false;
-  newest = NaN; // time of the newest point received live, ms
   points = 0; // received live so far
   missed = 0; // told in gaps
   resets = 0;
@@ -177,15 +176,10 @@ export class Store {
       if (!at) continue;
       const column = f.history ? (at.line.staged ??= at.line.column.fresh()) : at.line.column;
       for (let i = 0; i < s.t.length; i++) column.insert(s.t[i] as number, s.v[i] as number);
-      if (!f.history) this.count(s.t);
+      if (!f.history) this.points += s.t.length;
       at.chart.revision++;
     }
     if (f.end) this.adopt();
-  }
-
-  private count(times: number[]): void {
-    this.points += times.length;
-    for (const t of times) if (!(t <= this.newest)) this.newest = t;
   }
 
   /** Decides anew which lines of charts are hidden. */

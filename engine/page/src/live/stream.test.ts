@@ -1,13 +1,14 @@
 import { expect, it } from 'vitest';
-import { LiveStream, silence, type State, type Surroundings } from './stream';
+import { LiveStream, silence, type Surroundings } from './stream';
 
 /** A world in which the test decides what the server answers and when time passes. */
 class World {
   asked: { url: string; lastId: string | undefined; signal: AbortSignal; send: (s: string) => void; end: () => void }[] = [];
   timers = new Map<number, { f: () => void; ms: number }>();
-  states: State[] = [];
+  states: string[] = [];
   events: string[] = [];
   refuse = false;
+  answer: (() => Response) | undefined;
   query = '';
   private next = 1;
 
@@ -23,12 +24,13 @@ class World {
 
   readonly stream = new LiveStream(
     () => 'url' + this.query,
-    { event: (e) => this.events.push(e.data), state: (s) => this.states.push(s) },
+    { event: (e) => this.events.push(e.data), state: (s, why) => this.states.push(why ? `${s} ${why.status} ${why.message}` : s) },
     this.surroundings,
   );
 
   private fetch(url: string, init: RequestInit): Promise<Response> {
     if (this.refuse) return Promise.reject(new TypeError('refused'));
+    if (this.answer) return Promise.resolve(this.answer());
     let control: ReadableStreamDefaultController<Uint8Array>;
     const body = new ReadableStream<Uint8Array>({ start: (c) => void (control = c) });
     const signal = init.signal as AbortSignal;
@@ -133,4 +135,27 @@ it('asks another address at once and goes on behind the last id', async () => {
   expect(w.asked[1]?.lastId).toBe('1.a');
   expect(w.states).toEqual(['connecting', 'live']);
   w.stream.stop();
+});
+
+it('tells why it is refused, and waits as it is asked to', async () => {
+  const cases: [status: number, retryAfter: string | undefined, pause: number][] = [
+    [503, '7', 7000],
+    [503, '9999', 60_000],
+    [503, 'soon', 200],
+    [500, undefined, 200],
+    [401, undefined, 60_000],
+    [403, undefined, 60_000],
+  ];
+  for (const [status, retryAfter, pause] of cases) {
+    const w = new World();
+    w.answer = () => new Response('because', { status, headers: retryAfter ? { 'Retry-After': retryAfter } : {} });
+    w.stream.start();
+    expect(await w.pass(60_000)).toEqual([pause]);
+    expect(w.states[1]).toBe(`refused ${status} because`);
+    w.answer = undefined;
+    w.refuse = true;
+    await w.pass(60_000);
+    expect(w.states.at(-1)).toBe('reconnecting');
+    w.stream.stop();
+  }
 });

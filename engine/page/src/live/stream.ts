@@ -20,7 +20,7 @@ export interface Handlers {
 const firstPause = 200; // ms
 const longestPause = 1000;
 /** Pause after 400, 401 or 403: only someone's doing can change the answer. */
-const deniedPause = 15_000;
+const deniedPause = 60_000;
 const longestRetryAfter = 60_000;
 /** Silence after which a connection counts as dead: two pings and a little. */
 export const silence = 12_000;

@@ -3,6 +3,7 @@ import './menu.css';
 import { hide, placeOf } from '../charts/order';
 import { step, type MenuProps } from '../charts/tools';
 import { nameOf, resize, sizeOf, sizes } from '../frame/layout';
+import { t as common } from '../i18n';
 import type { Chart } from '../live/store';
 import { csvOf } from './csv';
 import { pictureOf } from './picture';
@@ -38,23 +39,51 @@ function Places({ chart }: { chart: Chart }) {
   );
 }
 
+/** Closes the menu when something outside of it and its button is pressed or focused, and with Esc. */
+function useClosing(host: { current: HTMLElement | null }, close: MenuProps['close']): void {
+  useEffect(() => {
+    const outside = (e: Event): void => {
+      if (e.target instanceof Node && !host.current?.parentElement?.contains(e.target)) close(false);
+    };
+    const escape = (e: KeyboardEvent): void => {
+      if (e.key === 'Escape') close(true);
+    };
+    document.addEventListener('pointerdown', outside);
+    document.addEventListener('focusin', outside);
+    document.addEventListener('keydown', escape);
+    return () => {
+      document.removeEventListener('pointerdown', outside);
+      document.removeEventListener('focusin', outside);
+      document.removeEventListener('keydown', escape);
+    };
+  }, []);
+}
+
+function savePicture(chart: Chart, plot: HTMLCanvasElement, [from, to]: [number, number]): void {
+  void pictureOf(chart, plot, from, to).then((b) => save(fileName(chart.title, to, 'png'), b));
+}
+
+function saveValues(chart: Chart, [from, to]: [number, number]): void {
+  save(fileName(chart.title, to, 'csv'), new Blob([csvOf(chart, from, to)], { type: 'text/csv;charset=utf-8' }));
+}
+
 /** What can be done with a chart. */
 export function Menu({ chart, view, close }: MenuProps) {
   const host = useRef<HTMLDivElement>(null);
+  useClosing(host, close);
   useEffect(() => host.current?.querySelector<HTMLElement>('input:checked')?.focus(), []);
+  const plot = (): HTMLCanvasElement | null | undefined => host.current?.closest('.card')?.querySelector('canvas');
   const picture = (): void => {
-    const plot = host.current?.closest('.card')?.querySelector('canvas');
-    const [from, to] = view();
-    if (plot) void pictureOf(chart, plot, from, to).then((b) => save(fileName(chart.title, to, 'png'), b));
-    close();
+    const canvas = plot();
+    if (canvas) savePicture(chart, canvas, view());
+    close(true);
   };
   const values = (): void => {
-    const [from, to] = view();
-    save(fileName(chart.title, to, 'csv'), new Blob([csvOf(chart, from, to)], { type: 'text/csv;charset=utf-8' }));
-    close();
+    saveValues(chart, view());
+    close(true);
   };
   return (
-    <div ref={host}>
+    <div class="pop" role="group" aria-label={common('menuOf', { title: chart.title })} ref={host}>
       <Sizes chart={chart} />
       <Places chart={chart} />
       <button type="button" onClick={picture}>
