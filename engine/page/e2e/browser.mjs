@@ -55,6 +55,6 @@ export async function until(what, f) {
 // What axe finds wrong on the page, in words.
 export const violations = async (page) => {
   await page.evaluate(axe);
-  const found = await page.evaluate(() => window.axe.run(document));
+  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
   return found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ') + ' ' + n.failureSummary).join('; ')}`);
 };

@@ -189,10 +189,12 @@ test('charts take more room, or none', async () => {
   await shot('menu');
   await card('pressure').getByRole('button', { name: 'Hide this chart' }).click();
   await card('pressure').waitFor({ state: 'detached' });
+  await until('the focus is on the way back', async () => (await focused()) === 'Show pressure' || focused());
   await page.reload();
   await card('many').waitFor();
   await ordered('temperature,flow,many');
   await page.getByRole('button', { name: 'Show pressure' }).click();
+  await until('the focus is on the chart', async () => (await focused()) === 'pressure: menu' || focused());
   await until('wide again', async () => (await width('pressure')) > one * 2.5 || width('pressure'));
 });
 

@@ -73,7 +73,7 @@ export function Card({ chart }: { chart: Chart }) {
   const age = now() - newestOf(chart);
   const label = t('chartLabel', { title: chart.title, n: chart.lines.length, window: duration(spanOf(chart)) });
   return (
-    <article class="card" data-chart={chart.id} data-size={sizeOf(nameOf(chart.id))} {...dropAt(chart)}>
+    <article class="card" data-chart={chart.id} data-name={nameOf(chart.id)} data-size={sizeOf(nameOf(chart.id))} {...dropAt(chart)}>
       <header>
         <Grip chart={chart} />
         <h3 title={chart.id}>{chart.title}</h3>

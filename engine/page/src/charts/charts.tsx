@@ -33,7 +33,7 @@ function Hidden({ charts }: { charts: readonly Chart[] }) {
     <section class="hidden-charts" aria-label={t('hiddenCharts')}>
       <span>{t('hiddenCharts')}</span>
       {charts.map((c) => (
-        <button key={c.id} type="button" aria-label={t('showChart', { title: c.title })} onClick={() => hide(c, false)}>
+        <button key={c.id} type="button" data-name={nameOf(c.id)} aria-label={t('showChart', { title: c.title })} onClick={() => hide(c, false)}>
           {c.title}
         </button>
       ))}

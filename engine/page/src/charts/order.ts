@@ -44,10 +44,15 @@ export function moveBy(chart: Chart, step: number): boolean {
   return other !== undefined;
 }
 
-/** Hides a chart, or shows it again. */
+function focusLater(selector: string): void {
+  requestAnimationFrame(() => document.querySelector<HTMLElement>(selector)?.focus());
+}
+
+/** Hides a chart, or shows it again; the focus goes to the way back. */
 export function hide(chart: Chart, hidden: boolean): void {
   const names = new Set(hiddenCharts.value);
   if (hidden) names.add(nameOf(chart.id));
   else names.delete(nameOf(chart.id));
   change('hide', names);
+  focusLater(hidden ? `.hidden-charts [data-name='${nameOf(chart.id)}']` : `.card[data-name='${nameOf(chart.id)}'] .more`);
 }

@@ -43,11 +43,12 @@ function lift(e: DragEvent, chart: Chart): void {
   dragged.value = chart;
 }
 
-/** What a chart is dragged by, and moved with the arrow keys. */
+/** What a chart is dragged by, and moved with the arrow keys; not every browser drags a button. */
 export function Grip({ chart }: { chart: Chart }) {
   return (
-    <button
-      type="button"
+    <span
+      role="button"
+      tabIndex={0}
       class="grip"
       draggable
       aria-label={t('grip', { title: chart.title })}
@@ -59,7 +60,7 @@ export function Grip({ chart }: { chart: Chart }) {
       <svg viewBox="0 0 8 14" width="8" height="14" aria-hidden="true">
         <path d="M2 2h0M6 2h0M2 7h0M6 7h0M2 12h0M6 12h0" />
       </svg>
-    </button>
+    </span>
   );
 }
 

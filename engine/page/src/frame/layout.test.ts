@@ -25,17 +25,17 @@ afterEach(() => vi.unstubAllGlobals());
 
 it('makes sense of any text, or leaves it', () => {
   const random = chance(7);
-  for (let round = 0; round < 5000; round++) {
+  const wrong: string[] = [];
+  for (let round = 0; round < 2000; round++) {
     const text = Array.from({ length: random() * 12 }, () => pieces[Math.floor(random() * pieces.length)]).join('');
     for (const f of fields) {
       const once = tidy(f, text);
-      expect(tidy(f, once)).toBe(once);
-      expect(once).toMatch(/^[0-9a-z.]*$/);
+      if (tidy(f, once) !== once || !/^[0-9a-z.]*$/.test(once)) wrong.push(`${f}: ${text}`);
     }
     adopt(parseRoute(`#charts?order=${text}&${text}&theme=${text}`).settings);
-    sizeOf(text);
-    expect(['auto', 'light', 'dark', 'contrast']).toContain(theme.value);
+    if (!['auto', 'light', 'dark', 'contrast'].includes(theme.value) || sizeOf(text) !== 'small') wrong.push(text);
   }
+  expect(wrong).toEqual([]);
 });
 
 it('holds no more than it can use', () => {
