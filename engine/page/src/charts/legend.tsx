@@ -121,6 +121,22 @@ function Sieve({ chart, search }: { chart: Chart; search: { value: string } }) {
   );
 }
 
+function Head({ hover }: { hover: number }) {
+  const pointed = !Number.isNaN(hover);
+  return (
+    <thead>
+      <tr>
+        <th scope="col">{t('series')}</th>
+        <th scope="col" title={pointed ? zoneName(hover) : undefined}>
+          {pointed ? clock(hover) : t('last')}
+        </th>
+        <th scope="col">{t('min')}</th>
+        <th scope="col">{t('max')}</th>
+      </tr>
+    </thead>
+  );
+}
+
 /** The lines of a chart with their values; a click hides a line or shows it again. */
 export function Legend({ chart, ...view }: { chart: Chart } & View) {
   void hiddenLines.value;
@@ -128,22 +144,12 @@ export function Legend({ chart, ...view }: { chart: Chart } & View) {
   const want = search.value.trim().toLowerCase();
   const lines = chart.lines.filter((l) => l.key.toLowerCase().includes(want));
   const common = commonUnit(chart) !== '';
-  const pointed = !Number.isNaN(view.hover);
   return (
     <div class="lines">
       <Sieve chart={chart} search={search} />
       <div class="scroll">
         <table class="legend">
-          <thead>
-            <tr>
-              <th scope="col">{t('series')}</th>
-              <th scope="col" title={pointed ? zoneName(view.hover) : undefined}>
-                {pointed ? clock(view.hover) : t('last')}
-              </th>
-              <th scope="col">{t('min')}</th>
-              <th scope="col">{t('max')}</th>
-            </tr>
-          </thead>
+          <Head hover={view.hover} />
           <tbody>
             {lines.map((line) => {
               const r = rowOf(chart, line, view);
