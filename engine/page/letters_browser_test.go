@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/engine/httpapi"
 	nodes "github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/plan"
+	"github.com/millrace/millrace/engine/redact"
 	"github.com/millrace/millrace/engine/stream"
 	"github.com/millrace/millrace/engine/stream/embedded"
 )
@@ -84,7 +85,7 @@ func (l *deadLetters) configure(c *httpapi.Config) {
 	defer l.mu.Unlock()
 	c.Access.Tokens = l.tokens
 	c.Routes = map[string]http.Handler{}
-	for pattern, h := range dlq.Routes(l.log, l) {
+	for pattern, h := range dlq.Routes(l.log, l, func() *redact.Rules { return nil }) {
 		c.Routes[pattern] = l.watch(h)
 	}
 }

@@ -1,0 +1,1 @@
+import{L as e}from"./shared-DMqQ9hUj.js";function t(){return e.value===void 0?[`local`,`utc`]:[`local`,`utc`,`server`]}export{t};
