@@ -38,7 +38,10 @@ func TestPageInChromium(t *testing.T) {
 	}
 	for _, file := range files {
 		if name := strings.TrimSuffix(filepath.Base(file), ".mjs"); name != "browser" { // what they share
-			t.Run(name, func(t *testing.T) { play(t, program, browser, file, extensions[name]) })
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				play(t, program, browser, file, extensions[name])
+			})
 		}
 	}
 }
