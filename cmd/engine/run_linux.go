@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"sync"
@@ -128,7 +127,6 @@ func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	limitMemory()
 	endProfile, err := profileCPU(f.cpuProfile)
 	if err != nil {
 		return err
@@ -136,6 +134,7 @@ func runPipeline(ctx context.Context, file string, f runFlags, out io.Writer) er
 	defer endProfile()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	go limitMemory(ctx)
 	go func() {
 		<-ctx.Done()
 		stop() // from here on a second signal ends the process at once
@@ -173,17 +172,6 @@ func reloadOnSignal(ctx context.Context, e *runtime.Engine, logger *slog.Logger)
 func reloadNow(ctx context.Context, e *runtime.Engine, trigger string, logger *slog.Logger) {
 	if _, err := e.Reload(ctx, trigger, false); err != nil && ctx.Err() == nil {
 		logger.Error("cannot reload", "error", err)
-	}
-}
-
-// memoryTarget is the size of the heap at which the collector works harder. It is
-// a target, not a bound: bounds are prefetch, units and mailboxes.
-const memoryTarget = 96 << 20
-
-// limitMemory sets the target unless GOMEMLIMIT says another.
-func limitMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryTarget)
 	}
 }
 
