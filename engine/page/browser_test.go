@@ -166,7 +166,7 @@ func (e *engine) start() {
 }
 
 func (e *engine) hub() *live.Hub {
-	sink, err := chart.New("live", chart.Options{Chart: "metric", Series: "device", Unit: "unit", Title: "Plant readings"}, nil)
+	sink, err := chart.New("live", chart.Options{Chart: "metric", Series: "device", Unit: "unit", Title: "Plant readings", Charts: looks}, nil)
 	if err != nil {
 		e.t.Fatal(err)
 	}

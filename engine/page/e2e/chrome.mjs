@@ -310,8 +310,7 @@ test('everything is done with the keyboard alone', async () => {
   await until('wide', async () => (await card('temperature').getAttribute('data-size')) === 'wide' || 'no');
   await page.keyboard.press('Escape');
   await until('the focus is back', async () => (await focused()) === 'temperature: menu' || focused());
-  await page.keyboard.press('Tab');
-  assert.equal(await focused(), 'pump-7');
+  await tabTo('pump-7');
   await page.keyboard.press('Space');
   await pressed('temperature', 'pump-7', false);
   await page.keyboard.press('Shift+?');

@@ -23,6 +23,8 @@ function Throughput() {
 
 function Range() {
   void beat.value;
+  const known = spans.filter((s) => s <= longest() || s === range.value);
+  if (range.value && !known.includes(range.value)) known.unshift(range.value); // zoomed
   return (
     <select
       aria-label={t('range')}
@@ -30,13 +32,11 @@ function Range() {
       onChange={(e) => (range.value = Number(e.currentTarget.value))}
     >
       <option value="0">{t('rangeAuto')}</option>
-      {spans
-        .filter((s) => s <= longest())
-        .map((s) => (
-          <option key={s} value={String(s)}>
-            {duration(s)}
-          </option>
-        ))}
+      {known.map((s) => (
+        <option key={s} value={String(s)}>
+          {duration(s)}
+        </option>
+      ))}
     </select>
   );
 }

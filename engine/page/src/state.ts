@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 import type { Refused } from './ask';
 import { held, range } from './charts/time';
 import { Store } from './live/store';
@@ -125,6 +125,7 @@ export class Rate {
 }
 
 export function begin(): void {
+  effect(() => (held.value === undefined ? store.letGo() : store.keep()));
   setInterval(() => beat.value++, 250);
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) stream.retryNow();

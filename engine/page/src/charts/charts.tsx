@@ -4,6 +4,7 @@ import type { Chart } from '../live/store';
 import { past } from '../past';
 import { beat, connection, filter, store } from '../state';
 import { Card } from './card';
+import { handling } from './handling';
 import { arrange, hide } from './order';
 
 function Empty() {
@@ -58,6 +59,7 @@ function Group({ name, charts }: { name: string; charts: Chart[] }) {
 export function Charts() {
   void beat.value;
   const charts = past.value?.charts ?? store.charts;
+  const Controls = handling.value?.Controls;
   if (!charts.length) return <Empty />;
   const found = matching(charts, filter.value);
   const isHidden = (c: Chart): boolean => hiddenCharts.value.has(nameOf(c.id));
@@ -65,6 +67,7 @@ export function Charts() {
   const groups = [...new Set(shown.map((c) => c.group))];
   return (
     <>
+      <div class="handling">{Controls && !past.value && <Controls />}</div>
       {!found.length && <p class="empty">{t('noMatch', { text: filter.value })}</p>}
       {groups.map((group) => (
         <Group key={group} name={group} charts={shown.filter((c) => c.group === group)} />

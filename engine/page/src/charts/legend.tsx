@@ -4,8 +4,9 @@ import { look } from './colors';
 import { clock, digits, number, zoneName } from '../format';
 import { change, hiddenLines, nameOf } from '../frame/layout';
 import { t } from '../i18n';
-import type { Chart, Line } from '../live/store';
+import { columnOf, type Chart, type Line } from '../live/store';
 import { beat, dark } from '../state';
+import { held } from './time';
 
 const searchFrom = 9; // lines that a chart must have for a search box
 
@@ -24,8 +25,9 @@ interface View {
 }
 
 function rowOf(chart: Chart, line: Line, { from, right, hover }: View): Row {
-  const extent = line.column.extent(from, right);
-  const shown = Number.isNaN(hover) ? line.column.last() : line.column.nearest(hover);
+  const column = columnOf(line);
+  const extent = column.extent(from, right);
+  const shown = Number.isNaN(hover) ? column.last(held.value) : column.nearest(hover);
   const values = [shown?.v, extent?.[0], extent?.[1]];
   const own = Math.max(...values.map((v) => (v === undefined ? 0 : digits(v))));
   const width = extent ? extent[1] - extent[0] : 0;

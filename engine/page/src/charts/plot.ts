@@ -1,19 +1,21 @@
 import uPlot from 'uplot';
 import { look } from './colors';
+import { envelope } from './envelope';
 import { axisNumber, axisTime, zoned } from '../format';
-import type { Chart, Line } from '../live/store';
+import { handling, loadHandling, type Handle } from './handling';
+import { columnOf, type Chart, type Line } from '../live/store';
+import { marks, type Mark } from '../live/topics';
+import { Box, linePath, type Paths } from './paths';
+import './plot.css';
+import { timeSteps } from './reduce';
+import { yRange } from './scale';
 
 const font = '11px system-ui, -apple-system, "Segoe UI", "Noto Sans KR", sans-serif';
 
-const second = 1000;
-const minute = 60 * second;
-const hour = 60 * minute;
-/** Steps between the labels of the time axis, ms. */
-const timeSteps = [
-  ...[1, 2, 5, 10, 20, 30].map((n) => n * second),
-  ...[1, 2, 5, 10, 20, 30].map((n) => n * minute),
-  ...[1, 2, 3, 6, 12, 24, 48, 168].map((n) => n * hour),
-];
+/** Steps between the labels of the value axis. */
+const valueSteps = Array.from({ length: 60 }, (_, i) => [1, 2, 5].map((n) => Number(`${n}e${i - 30}`))).flat();
+const tallestRow = 44; // px, of a state chart
+const mostLetters = 14; // of a line's name beside its row
 
 /** A property of the page's style, such as --muted. */
 function css(name: string): string {
@@ -23,21 +25,25 @@ function css(name: string): string {
 /** One chart on the screen: uPlot for axes and cursor, lines drawn from columns. */
 export class Plot {
   private readonly u: uPlot;
-  private readonly marks: HTMLElement[] = [];
+  private readonly dots: HTMLElement[] = [];
+  private handle: Handle | undefined;
   private drawnRevision = -1;
+  private drawnMarks: readonly Mark[] | undefined;
+  private drawnEnvelope = false;
   right = NaN; // time at the right edge, ms
   private span: number; // time that is shown, ms
   hover = NaN; // time under the cursor, ms; NaN without one
 
   constructor(
-    host: HTMLElement,
+    private readonly host: HTMLElement,
     private readonly chart: Chart,
     private readonly dark: boolean,
     private readonly moved: (hover: number) => void,
   ) {
     this.span = chart.windowMs;
     this.u = new uPlot(this.options(host), this.frame(), host);
-    for (const line of chart.lines) this.mark(line.index);
+    for (const line of chart.lines) this.dot(line.index);
+    loadHandling();
   }
 
   private options(host: HTMLElement): uPlot.Options {
@@ -53,6 +59,7 @@ export class Plot {
         drag: { x: false, y: false },
         points: { show: false },
         y: false,
+        bind: { dblclick: () => null },
         sync: { key: 'millrace', scales: ['x', null] as never, setSeries: false },
       },
       scales: { x: { time: true }, y: { range: () => this.range() } },
@@ -68,31 +75,51 @@ export class Plot {
           incrs: timeSteps,
           values: (_u, splits, _i, _s, incr) => splits.map((s) => axisTime(s, incr)),
         },
-        {
-          stroke: css('--muted'),
-          font,
-          grid,
-          ticks: { show: false },
-          gap: 4,
-          space: 26,
-          size: (u, values) => this.axisWidth(u, values),
-          values: (_u, splits, _i, _s, incr) => splits.map((s) => axisNumber(s, incr)),
-        },
+        { stroke: css('--muted'), font, gap: 4, size: (u, values) => this.axisWidth(u, values), ...this.valueAxis(grid) },
       ],
-      series: [{}, ...this.chart.lines.map((l) => this.series(l.index))],
-      hooks: { setCursor: [() => this.cursor()] },
+      series: [{}, ...this.chart.lines.map((l) => this.series(l))],
+      hooks: {
+        setCursor: [() => this.cursor()],
+        drawClear: [(u) => this.handle?.behind(u)],
+        draw: [(u) => this.handle?.above(u)],
+      },
     };
   }
 
-  private series(index: number): uPlot.Series {
-    const { color, dash } = look(index, this.dark);
+  /** Numbers, or of a state chart the names of the lines. */
+  private valueAxis(grid: uPlot.Axis.Grid): uPlot.Axis {
+    if (this.chart.draw !== 'state') {
+      return { grid, ticks: { show: false }, space: 26, incrs: valueSteps, values: (_u, splits, _i, _s, incr) => splits.map((s) => axisNumber(s, incr)) };
+    }
+    return {
+      grid: { show: false },
+      ticks: { show: false },
+      splits: () => this.lines().map((_l, i) => i + 0.5),
+      values: () => this.lines().map((l) => short(l.key)).reverse(),
+    };
+  }
+
+  /** The lines that are drawn. */
+  private lines(): Line[] {
+    return this.chart.lines.filter((l) => !l.hidden);
+  }
+
+  private series(line: Line): uPlot.Series {
+    const { color, dash } = look(line.index, this.dark);
     return {
       stroke: color,
-      width: 1.5,
+      fill: color + (this.chart.draw === 'bar' ? 'cc' : '2b'),
+      width: this.chart.draw === 'bar' ? 0 : 1.5, // 0 leaves edges where whole pixels are
       dash,
       points: { show: false },
-      paths: (u, i) => this.path(u, this.chart.lines[i - 1] as Line),
+      paths: (u) => ({ ...(line.hidden ? { stroke: null, fill: null } : this.path(u, line)), clip: null, flags: 1 }) as never,
     };
+  }
+
+  private path(u: uPlot, line: Line): Paths {
+    const { draw } = this.chart;
+    if (!this.handle && (draw === 'bar' || draw === 'state')) return { stroke: null, fill: null }; // soon
+    return this.handle?.path(u, line) ?? linePath(columnOf(line), new Box(u), draw === 'step');
   }
 
   private axisWidth(u: uPlot, values: string[] | null): number {
@@ -111,60 +138,42 @@ export class Plot {
   }
 
   private range(): [number, number] {
+    if (this.chart.draw === 'state') return this.rowRange();
     let lo = Infinity;
     let hi = -Infinity;
     const right = Number.isNaN(this.right) ? Infinity : this.right; // the scale's own may not have moved yet
-    for (const line of this.chart.lines) {
-      if (line.hidden) continue;
-      const e = line.column.extent(right - this.span, right);
+    for (const line of this.lines()) {
+      const e = columnOf(line).extent(right - this.span, right);
       if (e) [lo, hi] = [Math.min(lo, e[0]), Math.max(hi, e[1])];
     }
-    if (lo > hi) return [0, 1];
-    const pad = hi > lo ? (hi - lo) * 0.08 : Math.abs(hi) * 0.05 || 1;
-    return [lo - pad, hi + pad];
+    return yRange(lo, hi, this.chart.draw, this.chart.thresholds);
   }
 
-  /**
-   * The path of one line. Points of one pixel column become one stroke from their
-   * least to their greatest value, which looks the same as drawing them all.
-   */
-  private path(u: uPlot, { column, hidden }: Line): uPlot.Series.Paths | null {
-    if (hidden) return null;
-    const stroke = new Path2D();
-    const min = u.scales.x?.min ?? 0;
-    const max = u.scales.x?.max ?? 1;
-    let pen = new Pen(stroke);
-    const end = column.length;
-    for (let i = Math.max(column.search(min) - 1, 0); i < end; i++) {
-      const v = column.value(i);
-      if (Number.isNaN(v)) {
-        pen.lift();
-        continue;
-      }
-      pen.to(Math.round(u.valToPos(column.time(i), 'x', true)), u.valToPos(v, 'y', true));
-      if (column.time(i) > max) break;
-    }
-    pen.lift();
-    return { stroke, fill: null, clip: null, flags: 1 } as never;
+  /** One for each row of a state chart; few rows leave room, half of it above them. */
+  private rowRange(): [number, number] {
+    const rows = Math.max(this.lines().length, 1);
+    const room = Math.max((this.u?.over.clientHeight ?? 0) / tallestRow - rows, 0) / 2;
+    return [-room, rows + room];
   }
 
-  private mark(index: number): void {
+  private dot(index: number): void {
     const dot = document.createElement('div');
     dot.className = 'dot';
     dot.style.background = look(index, this.dark).color;
     dot.hidden = true;
     this.u.over.appendChild(dot);
-    this.marks.push(dot);
+    this.dots.push(dot);
   }
 
   private cursor(): void {
     const left = this.u.cursor.left ?? -1;
     this.hover = left >= 0 ? this.u.posToVal(left, 'x') : NaN;
     this.chart.lines.forEach((line, i) => {
-      const dot = this.marks[i];
+      const dot = this.dots[i];
       if (!dot) return;
-      const p = Number.isNaN(this.hover) || line.hidden ? undefined : line.column.nearest(this.hover);
-      dot.hidden = !p || p.t < (this.u.scales.x?.min ?? 0);
+      const pointed = !Number.isNaN(this.hover) && !line.hidden && !['state', 'bar'].includes(this.chart.draw);
+      const p = pointed ? columnOf(line).nearest(this.hover) : undefined;
+      dot.hidden = !p || p.t < (this.u.scales.x?.min ?? 0) || p.t > (this.u.scales.x?.max ?? 0);
       if (p) dot.style.transform = `translate(${this.u.valToPos(p.t, 'x')}px, ${this.u.valToPos(p.v, 'y')}px)`;
     });
     this.moved(this.hover);
@@ -172,20 +181,32 @@ export class Plot {
 
   /**
    * Draws the last span ms before right, if there is something new to see: other
-   * points, another span, or a move of at least half a pixel.
+   * points, marks, another span, or a move of at least half a pixel.
    */
   draw(right: number, span: number): void {
+    this.take();
     const step = span / Math.max(this.u.bbox.width, 1) / 2;
-    const same = this.chart.revision === this.drawnRevision && span === this.span;
-    if (same && Math.abs(right - this.right) < step) return;
+    const same = this.chart.revision === this.drawnRevision && marks.value === this.drawnMarks && envelope.value === this.drawnEnvelope;
+    if (same && span === this.span && Math.abs(right - this.right) < step) return;
     this.drawnRevision = this.chart.revision;
+    this.drawnMarks = marks.value;
+    this.drawnEnvelope = envelope.value;
     this.right = right;
     this.span = span;
     this.u.batch(() => {
       this.u.setData(this.frame(), false);
       this.u.setScale('x', { min: right - span, max: right });
     });
+    this.handle?.place();
     if (!Number.isNaN(this.hover)) this.cursor();
+  }
+
+  /** Lets the plot be handled, once the code for that is there. */
+  private take(): void {
+    if (this.handle || !handling.value) return;
+    const view = () => ({ right: this.right, span: this.span });
+    this.handle = handling.value.handle({ host: this.host, over: this.u.over, chart: this.chart, dark: this.dark, view });
+    this.drawnRevision = -1;
   }
 
   resize(width: number, height: number): void {
@@ -194,52 +215,11 @@ export class Plot {
   }
 
   destroy(): void {
+    this.handle?.end();
     this.u.destroy();
   }
 }
 
-/** Draws from point to point, with one stroke for all points of a pixel column. */
-class Pen {
-  private x = NaN;
-  private last = NaN;
-  private lo = NaN;
-  private hi = NaN;
-  private alone = true;
-
-  constructor(private readonly path: Path2D) {}
-
-  to(x: number, y: number): void {
-    if (x === this.x) {
-      this.lo = Math.min(this.lo, y);
-      this.hi = Math.max(this.hi, y);
-      this.last = y;
-      this.alone = false;
-      return;
-    }
-    if (Number.isNaN(this.x)) this.path.moveTo(x, y);
-    else {
-      this.column();
-      this.path.lineTo(x, y);
-      this.alone = false;
-    }
-    this.x = x;
-    this.last = this.lo = this.hi = y;
-  }
-
-  /** Ends the line; a point on its own becomes a small mark. */
-  lift(): void {
-    if (!Number.isNaN(this.x)) {
-      this.column();
-      if (this.alone) this.path.rect(this.x - 1, this.last - 1, 2, 2);
-    }
-    this.x = NaN;
-    this.alone = true;
-  }
-
-  private column(): void {
-    if (this.lo === this.hi) return;
-    this.path.lineTo(this.x, this.lo);
-    this.path.lineTo(this.x, this.hi);
-    this.path.lineTo(this.x, this.last);
-  }
+function short(key: string): string {
+  return key.length > mostLetters ? `${key.slice(0, mostLetters - 1)}…` : key;
 }

@@ -31,6 +31,24 @@ describe('Column', () => {
     expect(points(c)).toEqual([[2000, 1]]);
   });
 
+  it('keeps a copy that loses nothing, up to four times its points', () => {
+    const c = filled([10, 1], [20, 2]);
+    const kept = c.keep();
+    c.insert(5000, 3);
+    kept.insert(5000, 3);
+    expect(points(c)).toEqual([[5000, 3]]);
+    expect(points(kept)).toEqual([[10, 1], [20, 2], [5000, 3]]);
+    for (let t = 6000; t < 7000; t++) kept.insert(t, t);
+    expect([kept.length, kept.oldest]).toEqual([400, 10]);
+  });
+
+  it('knows the newest value up to a time', () => {
+    const c = filled([10, 1], [20, 2], [20, NaN], [30, 3]);
+    expect(c.last()?.v).toBe(3);
+    expect(c.last(29)?.v).toBe(2);
+    expect(c.last(5)).toBeUndefined();
+  });
+
   it('is as a sorted list under random insertions', () => {
     let seed = 7;
     const random = (n: number): number => (seed = (seed * 48271) % 2147483647) % n;

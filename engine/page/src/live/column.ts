@@ -7,6 +7,7 @@ export class Column {
   private v = new Float64Array(64);
   private from = 0;
   private to = 0;
+  private kept = false;
 
   constructor(
     private windowMs: number,
@@ -37,6 +38,7 @@ export class Column {
 
   /** Puts a point in its place in time, behind those of equal time. */
   insert(t: number, v: number): void {
+    if (this.kept && this.length >= this.maxPoints) return;
     if (this.to === this.t.length) this.makeRoom();
     let at = this.to;
     if (this.to > this.from && (this.t[this.to - 1] as number) > t) {
@@ -77,6 +79,7 @@ export class Column {
   }
 
   private evict(): void {
+    if (this.kept) return;
     const edge = (this.t[this.to - 1] as number) - this.windowMs;
     while (this.to - this.from > this.maxPoints || (this.t[this.from] as number) < edge) this.from++;
   }
@@ -118,6 +121,19 @@ export class Column {
     return new Column(this.windowMs, this.maxPoints);
   }
 
+  /**
+   * A copy that loses none of its points: it takes new ones until it has four times
+   * as many as this column may have.
+   */
+  keep(): Column {
+    const copy = new Column(this.windowMs, this.maxPoints * 4);
+    copy.kept = true;
+    copy.t = this.t.slice(this.from, this.to + 64);
+    copy.v = this.v.slice(this.from, this.to + 64);
+    copy.to = this.length;
+    return copy;
+  }
+
   /** Least and greatest value of points from time a to b; undefined if there is none. */
   extent(a: number, b: number): [number, number] | undefined {
     let lo = Infinity;
@@ -130,9 +146,9 @@ export class Column {
     return lo <= hi ? [lo, hi] : undefined;
   }
 
-  /** The newest point that is a value; undefined if there is none. */
-  last(): { t: number; v: number } | undefined {
-    for (let i = this.length - 1; i >= 0; i--) {
+  /** The newest point that is a value and not after until; undefined if there is none. */
+  last(until = Infinity): { t: number; v: number } | undefined {
+    for (let i = (until < this.newest ? this.after(until) : this.length) - 1; i >= 0; i--) {
       if (!Number.isNaN(this.value(i))) return { t: this.time(i), v: this.value(i) };
     }
     return undefined;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Store, type Line } from './store';
+import { columnOf, Store, type Line } from './store';
 
 const schema = (id: number, chart: string, key: string) => ({
   name: 'schema',
@@ -77,4 +77,26 @@ it('ignores events of later versions', () => {
   const s = new Store();
   s.take({ name: 'graph', id: '', data: 'not even JSON' });
   expect(s.charts).toEqual([]);
+});
+
+it('keeps what is shown while charts are held, and takes in what comes', () => {
+  const s = new Store();
+  for (const e of [hello(), schema(0, 'a', 'm1'), frame([{ id: 0, t: [10], v: [1] }])]) s.take(e);
+  s.keep();
+  s.take(frame([{ id: 0, t: [20_010], v: [2] }])); // one window later
+  const shown = columnOf(line(s, 0, 0));
+  expect([shown.length, line(s, 0, 0).column.length]).toEqual([2, 1]);
+  s.letGo();
+  expect(columnOf(line(s, 0, 0)).last()?.v).toBe(2);
+});
+
+it('gives a chart another look when its pipeline says so', () => {
+  const s = new Store();
+  for (const e of [hello(), schema(0, 'a', 'm1'), schema(0, 'a', 'm1')]) s.take(e);
+  const before = s.charts[0]?.structure ?? 0;
+  const look = { title: 'A', draw: 'bar', thresholds: [{ at: 5, severity: 'warn' }] };
+  s.take({ name: 'schema', id: '', data: JSON.stringify({ charts: [{ id: 'a', group: 'g', window_ms: 1, max_points: 1, series: [], ...look }] }) });
+  expect(s.charts[0]).toMatchObject(look);
+  expect(s.charts[0]?.structure).toBe(before + 1);
+  expect(s.charts[0]?.lines.length).toBe(1);
 });

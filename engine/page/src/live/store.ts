@@ -9,8 +9,36 @@ export interface Line {
   index: number; // order of arrival in its chart; picks the colour
   column: Column;
   staged: Column | undefined;
+  still: Column | undefined; // while charts are held: what is drawn, which loses nothing
   hidden: boolean; // not drawn, not counted in the range
 }
+
+/** What is drawn of a line. */
+export function columnOf(line: Line): Column {
+  return line.still ?? line.column;
+}
+
+export type Severity = 'ok' | 'warn' | 'alarm';
+export type Draw = 'line' | 'step' | 'area' | 'bar' | 'state' | 'value' | 'table';
+
+/** A limit; values at it are beyond it. */
+export interface Threshold {
+  at: number;
+  label?: string;
+  severity: Severity;
+  side?: 'above' | 'below'; // which values are beyond it
+}
+
+/** A range of values, with its lower end and without its upper one. */
+export interface Band {
+  from: number;
+  to: number;
+  label?: string;
+  severity: Severity;
+}
+
+/** How a chart is drawn. */
+export type Look = Pick<Chart, 'title' | 'decimals' | 'draw' | 'thresholds' | 'bands'>;
 
 /** One chart. Its lines stay for as long as the page is open. */
 export interface Chart {
@@ -20,9 +48,12 @@ export interface Chart {
   decimals: number | undefined;
   windowMs: number;
   maxPoints: number;
+  draw: Draw;
+  thresholds: readonly Threshold[];
+  bands: readonly Band[];
   lines: Line[];
   revision: number; // rises with every change of its points
-  structure: number; // rises with every new line
+  structure: number; // rises with every new line and another look
 }
 
 /** What `hello` says. */
@@ -42,6 +73,9 @@ interface SchemaData {
     decimals?: number;
     window_ms: number;
     max_points: number;
+    draw?: Draw;
+    thresholds?: Threshold[];
+    bands?: Band[];
     series: { id: number; key: string; unit?: string }[];
   }[];
 }
@@ -134,14 +168,16 @@ export class Store {
 
   private chart(c: SchemaData['charts'][number]): Chart {
     const known = this.byId.get(c.id);
-    if (known) return known;
+    if (known) {
+      this.redress(known, c);
+      return known;
+    }
     const chart: Chart = {
       id: c.id,
-      title: c.title,
       group: c.group,
-      decimals: c.decimals,
       windowMs: c.window_ms,
       maxPoints: c.max_points,
+      ...lookOf(c),
       lines: [],
       revision: 0,
       structure: 0,
@@ -153,6 +189,16 @@ export class Store {
     return chart;
   }
 
+  /** Gives a chart the look that it has now: its pipeline's file may have been applied again. */
+  private redress(chart: Chart, c: SchemaData['charts'][number]): void {
+    const look = lookOf(c);
+    const { title, decimals, draw, thresholds, bands } = chart;
+    if (JSON.stringify(look) === JSON.stringify({ title, decimals, draw, thresholds, bands })) return;
+    Object.assign(chart, look);
+    chart.structure++;
+    chart.revision++;
+  }
+
   private line(chart: Chart, key: string, unit: string): Line {
     const known = chart.lines.find((l) => l.key === key);
     if (known) return known;
@@ -162,6 +208,7 @@ export class Store {
       index: chart.lines.length,
       column: new Column(chart.windowMs, chart.maxPoints),
       staged: undefined,
+      still: undefined,
       hidden: this.hides(chart.id, key),
     };
     chart.lines.push(line);
@@ -175,7 +222,10 @@ export class Store {
       const at = this.lines.get(s.id);
       if (!at) continue;
       const column = f.history ? (at.line.staged ??= at.line.column.fresh()) : at.line.column;
-      for (let i = 0; i < s.t.length; i++) column.insert(s.t[i] as number, s.v[i] as number);
+      for (let i = 0; i < s.t.length; i++) {
+        column.insert(s.t[i] as number, s.v[i] as number);
+        if (!f.history) at.line.still?.insert(s.t[i] as number, s.v[i] as number);
+      }
       if (!f.history) this.points += s.t.length;
       at.chart.revision++;
     }
@@ -190,6 +240,19 @@ export class Store {
     }
   }
 
+  /** Keeps all points that there are for charts that stand still; what comes is taken in besides. */
+  keep(): void {
+    for (const chart of this.charts) for (const line of chart.lines) line.still ??= line.column.keep();
+  }
+
+  /** Ends that. */
+  letGo(): void {
+    for (const chart of this.charts) {
+      for (const line of chart.lines) line.still = undefined;
+      chart.revision++;
+    }
+  }
+
   private stage(): void {
     for (const chart of this.charts) for (const line of chart.lines) line.staged = undefined;
   }
@@ -197,7 +260,9 @@ export class Store {
   private adopt(): void {
     for (const chart of this.charts) {
       for (const line of chart.lines) {
-        line.column.adopt(line.staged ?? line.column.fresh());
+        const history = line.staged ?? line.column.fresh();
+        line.column.adopt(history);
+        line.still?.adopt(history);
         line.staged = undefined;
       }
       chart.revision++;
@@ -208,10 +273,19 @@ export class Store {
     if (!g.points) return; // merged, or of a state that comes again
     this.missed += g.points;
     for (const chart of this.charts) {
-      for (const line of chart.lines) line.column.break();
+      for (const line of chart.lines) {
+        line.column.break();
+        line.still?.break();
+      }
       chart.revision++;
     }
   }
+}
+
+/** How a chart of the schema is to be drawn. */
+export function lookOf(c: Partial<Look> & { title: string }): Look {
+  const { title, decimals, draw = 'line', thresholds = [], bands = [] } = c;
+  return { title, decimals, draw, thresholds, bands };
 }
 
 function order(a: string, b: string): number {

@@ -28,7 +28,7 @@ it('keeps a spreadsheet from running a text, and leaves numbers', () => {
 function line(key: string, hidden: boolean, ...points: [number, number][]): Line {
   const column = new Column(1e6, 100);
   for (const [t, v] of points) column.insert(t, v);
-  return { key, unit: '°C', index: 0, column, staged: undefined, hidden };
+  return { key, unit: '°C', index: 0, column, staged: undefined, still: undefined, hidden };
 }
 
 it('has what is in view of the lines that are drawn, in order of time', () => {

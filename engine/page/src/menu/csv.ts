@@ -1,4 +1,4 @@
-import type { Chart, Line } from '../live/store';
+import { columnOf, type Chart, type Line } from '../live/store';
 
 const number = /^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$/;
 const formula = /^[=+\-@\t\r\n]/;
@@ -23,9 +23,10 @@ function pointsOf(chart: Chart, from: number, to: number): Point[] {
   const points: Point[] = [];
   for (const line of chart.lines) {
     if (line.hidden) continue;
-    for (let i = line.column.search(from); i < line.column.length && line.column.time(i) <= to; i++) {
-      const v = line.column.value(i);
-      if (!Number.isNaN(v)) points.push({ t: line.column.time(i), v, line });
+    const column = columnOf(line);
+    for (let i = column.search(from); i < column.length && column.time(i) <= to; i++) {
+      const v = column.value(i);
+      if (!Number.isNaN(v)) points.push({ t: column.time(i), v, line });
     }
   }
   return points.sort((a, b) => a.t - b.t);

@@ -1,7 +1,8 @@
 import { look } from '../charts/colors';
 import { commonUnit } from '../charts/legend';
+import { held } from '../charts/time';
 import { digits, number, stamp, zoneName } from '../format';
-import type { Chart, Line } from '../live/store';
+import { columnOf, type Chart, type Line } from '../live/store';
 import { dark } from '../state';
 
 const family = 'system-ui, -apple-system, "Segoe UI", "Noto Sans KR", "Malgun Gothic", sans-serif';
@@ -24,7 +25,7 @@ function css(name: string): string {
 }
 
 function textOf(chart: Chart, line: Line): string {
-  const last = line.column.last();
+  const last = columnOf(line).last(held.value);
   const value = last ? number(last.v, chart.decimals, 0, digits(last.v)) : '–';
   return `${line.key || chart.title}  ${value} ${line.unit}`.trim();
 }

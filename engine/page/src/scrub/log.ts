@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import { ask, Refused } from '../ask';
-import type { Chart, Line } from '../live/store';
+import { lookOf, type Chart, type Line } from '../live/store';
 import { now, span, store } from '../state';
 import { pieceOf, pieces, type Stretch } from './clock';
 import { PastColumn } from './column';
@@ -172,7 +172,7 @@ export class PastLog {
 
 /** A chart that looks like c, with its lines in their colours and without points. */
 function emptied(c: Chart, before: Chart | undefined): Chart {
-  const chart = before ?? { ...c, lines: c.lines.map((l) => ({ ...l, staged: undefined })) };
+  const chart = before ?? { ...c, lines: c.lines.map((l) => ({ ...l, staged: undefined, still: undefined })) };
   for (const line of chart.lines) line.column = new PastColumn();
   for (const line of before ? c.lines : []) lineOf(chart, line.key, line.unit);
   return chart;
@@ -182,7 +182,7 @@ function fill(all: Map<string, Chart>, c: Answer['charts'][number]): void {
   let chart = all.get(c.id);
   if (!chart) {
     const { series: _, ...about } = c;
-    chart = { ...about, windowMs: c.window_ms, maxPoints: c.max_points, lines: [], revision: 0, structure: 0 };
+    chart = { ...about, ...lookOf(c), windowMs: c.window_ms, maxPoints: c.max_points, lines: [], revision: 0, structure: 0 };
     all.set(c.id, chart);
   }
   for (const s of c.series) {
@@ -194,7 +194,7 @@ function fill(all: Map<string, Chart>, c: Answer['charts'][number]): void {
 function lineOf(chart: Chart, key: string, unit: string): Line {
   const known = chart.lines.find((l) => l.key === key);
   if (known) return known;
-  const line: Line = { key, unit, index: chart.lines.length, column: new PastColumn(), staged: undefined, hidden: store.hides(chart.id, key) };
+  const line: Line = { key, unit, index: chart.lines.length, column: new PastColumn(), staged: undefined, still: undefined, hidden: store.hides(chart.id, key) };
   chart.lines.push(line);
   chart.structure++;
   return line;
