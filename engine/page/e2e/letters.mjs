@@ -199,7 +199,7 @@ test('waiting letters say what they wait for', async () => {
     { Node: 'strict', Code: 'bad', Text: 'the first of its key', Key: 'oven', Payload: '1', Strict: true },
     { Node: 'strict', Code: 'waits', Text: 'waits behind an earlier event of its key', Key: 'oven', Payload: '2', Waits: true },
   );
-  await row('waits behind').locator('.flag', { hasText: 'waits' }).waitFor();
+  await row('waits behind').locator('.letter-flag', { hasText: 'waits' }).waitFor();
   await row('waits behind').getByRole('link').click();
   await detail().getByText('It waits', { exact: true }).waitFor();
   await detail().getByRole('link', { name: /bad/ }).click();

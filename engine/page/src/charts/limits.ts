@@ -96,9 +96,10 @@ export function drawThresholds(b: Brush, thresholds: Chart['thresholds']): void 
 function isAbove(b: Brush, t: Threshold, y: number, all: readonly Threshold[]): boolean {
   const room = 14 * b.ratio;
   const others = all.filter((o) => o !== t).map((o) => b.box.y(o.at));
-  const up = y - b.box.top > room && !others.some((o) => o <= y && o > y - room);
+  const fits = y - b.box.top > room;
+  const up = fits && !others.some((o) => o <= y && o > y - room);
   const down = b.box.top + b.box.height - y > room && !others.some((o) => o >= y && o < y + room);
-  return t.side === 'below' ? !down && up : up || !down;
+  return t.side === 'below' ? !down && up : up || (!down && fits);
 }
 
 /** Writes what a threshold is called beside its line, clear of the labels that are there. */

@@ -14,6 +14,7 @@ const font = '11px system-ui, -apple-system, "Segoe UI", "Noto Sans KR", sans-se
 
 /** Steps between the labels of the value axis. */
 const valueSteps = Array.from({ length: 60 }, (_, i) => [1, 2, 5].map((n) => Number(`${n}e${i - 30}`))).flat();
+const cut = 18; // px from the right edge: a label there would be cut off
 const tallestRow = 44; // px, of a state chart
 const mostLetters = 14; // of a line's name beside its row
 
@@ -73,7 +74,7 @@ export class Plot {
           gap: 2,
           space: 60,
           incrs: timeSteps,
-          values: (_u, splits, _i, _s, incr) => splits.map((s) => axisTime(s, incr)),
+          values: (u, splits, _i, _s, incr) => splits.map((s) => (u.valToPos(s, 'x') > u.over.clientWidth - cut ? '' : axisTime(s, incr))),
         },
         { stroke: css('--muted'), font, gap: 4, size: (u, values) => this.axisWidth(u, values), ...this.valueAxis(grid) },
       ],

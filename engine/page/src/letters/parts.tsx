@@ -110,7 +110,7 @@ export function Flags({ letter: l }: { letter: Letter }) {
 
 function Flag({ kind, text, hint }: { kind: string; text: string; hint?: string }) {
   return (
-    <span class={`flag ${kind}`} title={hint}>
+    <span class={`letter-flag ${kind}`} title={hint}>
       {text}
     </span>
   );

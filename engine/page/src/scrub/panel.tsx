@@ -75,7 +75,7 @@ function Form({ close }: { close: () => void }) {
     });
   };
   return (
-    <form class="ask" onSubmit={submit}>
+    <form class="wish" onSubmit={submit}>
       <p>{t('replayText')}</p>
       <label>
         {t('from')}
