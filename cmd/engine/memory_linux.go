@@ -30,9 +30,13 @@ func limitMemory(ctx context.Context) {
 	}
 }
 
+// besideHeap is what a process holds besides its heap, in bytes: stacks, what the
+// collector itself needs, and pages that are not given back yet.
+const besideHeap = 24 << 20
+
 // targetFor is the target while live bytes of the heap are in use: near to them the
 // collector would do nothing else, however little is freed.
-func targetFor(live uint64) int64 { return max(memoryTarget, 2*int64(live)) }
+func targetFor(live uint64) int64 { return max(memoryTarget, int64(live)*3/2+besideHeap) }
 
 // liveHeap is what the last collection has found in use, in bytes.
 func liveHeap() uint64 {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestMemoryTargetGrowsWithWhatIsLive(t *testing.T) {
-	for live, want := range map[uint64]int64{0: memoryTarget, 40 << 20: memoryTarget, 48<<20 + 1: 96<<20 + 2, 1 << 30: 2 << 30} {
+	for live, want := range map[uint64]int64{0: memoryTarget, 48 << 20: memoryTarget, 64 << 20: 120 << 20, 1 << 30: 3<<29 + 24<<20} {
 		if got := targetFor(live); got != want {
 			t.Errorf("target of %d live bytes is %d, want %d", live, got, want)
 		}
@@ -21,7 +21,7 @@ func TestMemoryTargetGrowsWithWhatIsLive(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	limitMemory(ended)
-	if got := debug.SetMemoryLimit(-1); got < 400<<20 || got == math.MaxInt64 {
+	if got := debug.SetMemoryLimit(-1); got < 300<<20 || got == math.MaxInt64 {
 		t.Errorf("with 200 MiB live the target is %d", got)
 	}
 	runtime.KeepAlive(held)

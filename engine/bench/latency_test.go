@@ -96,15 +96,16 @@ func pause(d time.Duration) { lifecycle.Sleep(context.Background(), d) }
 
 // sightings notes when each reading was first seen.
 type sightings struct {
-	base int // number of the first
-	mu   sync.Mutex
-	at   []time.Time // by number from base; guarded by mu
-	next int         // the first that was not seen; guarded by mu
-	left int         // guarded by mu
+	base  int       // number of the first
+	began time.Time // before it was sent
+	mu    sync.Mutex
+	at    []time.Time // by number from base; guarded by mu
+	next  int         // the first that was not seen; guarded by mu
+	left  int         // guarded by mu
 }
 
 func newSightings(base, n int) *sightings {
-	return &sightings{base: base, at: make([]time.Time, n), left: n}
+	return &sightings{base: base, began: time.Now(), at: make([]time.Time, n), left: n}
 }
 
 func (s *sightings) see(n int, at time.Time) {
@@ -157,7 +158,7 @@ func number(id string) int {
 // More would load the two cores that the engine is measured on.
 func (s *sightings) poll(t testing.TB, db *sql.DB, sent []time.Time) {
 	s.mu.Lock()
-	from := time.Now().Add(-time.Minute).UnixMilli()
+	from := s.began.UnixMilli()
 	if s.next > 0 {
 		from = sent[s.next-1].UnixMilli()
 	}
