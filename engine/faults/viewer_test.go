@@ -33,6 +33,7 @@ type viewer struct {
 	address atomic.Value // of the engine
 	replay  string       // whose charts it looks at; "": the live ones
 	lastID  string       // used by run alone
+	forgets bool         // it comes back without the id that it has seen last
 
 	mu    sync.Mutex
 	times map[int]int // how often each number came; guarded by mu
@@ -100,7 +101,7 @@ func (v *viewer) take(line []byte) error {
 			}
 		}
 	}
-	if e.ID != "" {
+	if e.ID != "" && !v.forgets {
 		v.lastID = e.ID
 	}
 	return nil
@@ -163,6 +164,35 @@ func TestFaultPageSurvivesKill(t *testing.T) {
 	}
 	v.mu.Unlock()
 	prove(t, p)
+}
+
+// TestFaultControlViewerWithoutIDDoubles: it is the id that makes it so. A viewer that
+// comes back without one gets what it had again.
+func TestFaultControlViewerWithoutIDDoubles(t *testing.T) {
+	r := newRig(t, setup{nodes: usual(1, 2, 3, 4) + chartNode})
+	l := newLedger()
+	v := &viewer{times: map[int]int{}, forgets: true}
+	ctx, cancel := context.WithCancel(t.Context())
+	var looks sync.WaitGroup
+	defer looks.Wait()
+	defer cancel()
+	e := r.start("page")
+	v.address.Store(e.listen)
+	looks.Go(func() { v.run(ctx) })
+	r.burst(l, 0, 500)
+	v.await(t, 500)
+	e.kill()
+	v.address.Store(r.start("page").listen)
+	testserver.Eventually(t, time.Minute, "numbers that come again", func() error {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		for _, times := range v.times {
+			if times > 1 {
+				return nil
+			}
+		}
+		return errors.New("none")
+	})
 }
 
 // TestFaultReplayIsWatchedFromItsFirstEvent: a replay that begins paused, of the plan that

@@ -49,6 +49,14 @@ func TestPageInChromium(t *testing.T) {
 // extensions give the engine of a file of scenarios what others do without.
 var extensions = map[string]func(*engine){"letters": withLetters}
 
+// patience bounds one scenario, in ms.
+func patience() string {
+	if os.Getenv("MILLRACE_SOAK") == "1" {
+		return "1500000"
+	}
+	return "240000"
+}
+
 // play runs one file of scenarios.
 func play(t *testing.T, program, browser, file string, extend func(*engine)) {
 	e := newEngine(t, extend)
@@ -56,7 +64,7 @@ func play(t *testing.T, program, browser, file string, extend func(*engine)) {
 	defer control.Close()
 	defer e.stop()
 	run := exec.CommandContext(t.Context(), program, "--test", "--test-reporter=spec",
-		"--test-timeout=240000", "--test-force-exit", file)
+		"--test-timeout="+patience(), "--test-force-exit", file)
 	run.Env = append(os.Environ(), "PAGE_URL=http://"+e.address, "CONTROL_URL="+control.URL, "CHROMIUM="+browser,
 		"PROFILE="+t.TempDir(), "SCREENSHOTS="+os.Getenv("PAGE_SCREENSHOTS"))
 	text, err := run.CombinedOutput()
