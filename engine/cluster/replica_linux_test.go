@@ -58,8 +58,8 @@ func TestClusterEngineReadsThroughTheReplica(t *testing.T) {
 	c := testserver.SharedRabbitCluster(t)
 	m, q := plant(t, c, topology.Mirrored, "engine-mirrored"), plant(t, c, topology.Quorum, "engine-quorum")
 	const queue, leader = "master.plant3", "WIN3"
-	m.sound(t)
-	q.sound(t)
+	m.led(t, queue, leader)
+	q.led(t, queue, leader)
 	e, db := follower(t, m, q)
 	flows := map[string]*insistence{"m": m.insist(t, queue), "q": q.insist(t, queue)}
 	for id := range flows {
@@ -173,6 +173,18 @@ func (l *live) linuxFirst() string {
 		names[i] = "amqp://guest:guest@" + l.endpoint(name).Address + "/" + url.PathEscape(l.top.VHost)
 	}
 	return strings.Join(names, ",")
+}
+
+// led waits until a node leads a queue.
+func (l *live) led(t *testing.T, queue, node string) {
+	t.Helper()
+	l.await(t, node+" to lead "+queue, func() error {
+		q, err := l.Client(l.Node("linux")).Queue(t.Context(), l.top.VHost, queue)
+		if err == nil && q.LeaderNode() != l.top.Erlang(node) {
+			err = errors.New(q.LeaderNode() + " leads")
+		}
+		return err
+	})
 }
 
 func above[N int | int64](n, want N) error {
