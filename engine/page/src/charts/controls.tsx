@@ -54,7 +54,7 @@ function Badge() {
   const at = held.value;
   return (
     <>
-      <span class="sr" role="status">
+      <span class="unseen" role="status">
         {at === undefined ? '' : w('paused')}
       </span>
       {at !== undefined && (

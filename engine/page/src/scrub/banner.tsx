@@ -26,7 +26,7 @@ export function Said({ past }: { past: boolean }) {
     if (past) set(true);
   }, [past]);
   return (
-    <span class="hidden" role="status">
+    <span class="unseen" role="status">
       {past ? t('said') : before ? t('saidLive') : ''}
     </span>
   );
