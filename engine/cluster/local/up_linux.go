@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -47,7 +46,7 @@ func (c *Cluster) Up(ctx context.Context, out io.Writer) error {
 // runs already. Its process id is kept beside the output.
 func (c *Cluster) detach(cmd *exec.Cmd, dir, name string) error {
 	pidFile := filepath.Join(dir, name+".pid")
-	if pid := c.alive(pidFile); pid != 0 {
+	if pid := alive(pidFile); pid != 0 {
 		return nil
 	}
 	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -60,26 +59,48 @@ func (c *Cluster) detach(cmd *exec.Cmd, dir, name string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
+	pid := cmd.Process.Pid
+	began, err := born(pid)
 	go cmd.Wait() //nolint:errcheck // so that alive can tell; the child outlives the caller
-	return os.WriteFile(pidFile, []byte(strconv.Itoa(cmd.Process.Pid)), 0o600)
+	if err != nil {
+		return fmt.Errorf("start %s: %w; what it said is in %s", name, err, log.Name())
+	}
+	return os.WriteFile(pidFile, fmt.Appendf(nil, "%d %s\n", pid, began), 0o600)
 }
 
 // alive returns the process id in a file if that process is still the one that was
 // started here, 0 otherwise: the system may have given the number to another.
-func (c *Cluster) alive(pidFile string) int {
+func alive(pidFile string) int {
+	var pid int
+	var began string
 	text, err := os.ReadFile(pidFile)
 	if err != nil {
 		return 0
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || syscall.Kill(pid, 0) != nil {
+	if _, err := fmt.Sscan(string(text), &pid, &began); err != nil {
 		return 0
 	}
-	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil || !bytes.Contains(environment, []byte("HOME="+c.Dir+"\x00")) {
+	if now, err := born(pid); err != nil || now != began {
 		return 0
 	}
 	return pid
+}
+
+// born is when a process that has not ended was started, in clock ticks after the
+// machine was (field 22 of /proc/PID/stat, see proc_pid_stat(5)). With the number it
+// names a process for good; its environment would not: while a process takes on a
+// new program (exec), it has none to show.
+func born(pid int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", err
+	}
+	name := bytes.LastIndexByte(text, ')') // the second field; it may hold spaces
+	fields := strings.Fields(string(text[name+1:]))
+	if name < 0 || len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+		return "", fmt.Errorf("process %d is no more", pid)
+	}
+	return fields[19], nil
 }
 
 // await waits until n sees at least want nodes running.
@@ -93,7 +114,7 @@ func (c *Cluster) await(ctx context.Context, n *Node, want int) error {
 		if err == nil && running >= want {
 			return nil
 		}
-		if c.alive(filepath.Join(c.NodeDir(n), "server.pid")) == 0 {
+		if alive(filepath.Join(c.NodeDir(n), "server.pid")) == 0 {
 			return fmt.Errorf("%s has ended while starting:\n%s", n.Erlang, c.lastWords(n))
 		}
 		select {
@@ -134,7 +155,7 @@ func (c *Cluster) Stop(ctx context.Context, n *Node) error {
 // Kill ends one node as a power switch would.
 func (c *Cluster) Kill(ctx context.Context, n *Node) error {
 	file := filepath.Join(c.NodeDir(n), "server.pid")
-	if pid := c.alive(file); pid != 0 {
+	if pid := alive(file); pid != 0 {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			return fmt.Errorf("kill %s: %w", n.Erlang, err)
 		}
@@ -156,7 +177,7 @@ func (c *Cluster) end(ctx context.Context, pidFile string) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
-		pid := c.alive(pidFile)
+		pid := alive(pidFile)
 		if pid == 0 {
 			return nil
 		}
