@@ -68,10 +68,10 @@ func brokenQuorum(t *testing.T, l planted) {
 	if _, err := l.Tool("linux", "rabbitmq-queues", "delete_member", "--vhost", l.Top.VHost, "master.plant2", "linux@localhost"); err != nil {
 		t.Fatal(err)
 	}
-	l.ctl(t, "set_policy", "--vhost", l.Top.VHost, "--apply-to", "queues", "clustertest.Limit", "plant3", `{"delivery-limit": 5}`)
+	l.ctl(t, "set_policy", "--vhost", l.Top.VHost, "--apply-to", "queues", "limit", "plant3", `{"delivery-limit": 5}`)
 	l.ctl(t, "delete_queue", "--vhost", l.Top.VHost, "master.plant4")
 	l.Fires(t, "C08", "C10", "C11", "C13", "C14")
-	l.ctl(t, "clear_policy", "--vhost", l.Top.VHost, "clustertest.Limit")
+	l.ctl(t, "clear_policy", "--vhost", l.Top.VHost, "limit")
 	l.Apply(t)
 	l.Script(t, "linux", "3-queues.sh")
 }
