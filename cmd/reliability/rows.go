@@ -77,6 +77,8 @@ var refusals = []struct{ what, test string }{
 	{"it is refused, too, when it is set so later", "TestFaultEverysecSetLaterStopsTheEngine"},
 	{"a real broker with an embedded log is a mistake, and said to be one", "TestFaultRealBrokerWithEmbeddedLogIsRefused"},
 	{"a Redis that was emptied stops the engine until the loss is accepted", "TestFaultRedisFlushedUnderLoad"},
+	{"half a transaction that a killed Redis has left in its file does not come back", "TestFaultTornTransactionIsGone"},
+	{"a Redis that may not be told to write its file anew brings it back: the engine notices and stops", "TestFaultControlTornTransactionComesBack"},
 	{"every listed boundary of the path, before, after, with an error and with a timeout: the same result", "TestFaultCrashPointExhaustive"},
 	{"nothing that a reader has not passed is trimmed, whatever it, commits and retention do", "TestFaultTrimNeverPassesAReader"},
 	{"a foreign XTRIM is noticed", "TestFaultForeignTrimStopsTheEngine"},

@@ -25,6 +25,7 @@ type server struct {
 	noConfig  error             // why CONFIG GET was refused
 	hostBytes int64             // memory of the server's machine
 	usedBytes int64             // memory that the server holds
+	file      file              // what it says of its append-only file
 }
 
 // ask reads what a durability proof needs, in one round trip.
@@ -34,6 +35,7 @@ func ask(ctx context.Context, c redis.Cmdable) (server, error) {
 	general := pipe.Info(ctx, "server")
 	role := pipe.Info(ctx, "replication")
 	memory := pipe.Info(ctx, "memory")
+	kept := pipe.Info(ctx, "persistence")
 	persistence := pipe.ConfigGet(ctx, "append*")
 	limits := pipe.ConfigGet(ctx, "maxmemory*")
 	if _, err := pipe.Exec(ctx); general.Val() == "" && general.Err() == nil {
@@ -43,7 +45,7 @@ func ask(ctx context.Context, c redis.Cmdable) (server, error) {
 		s.noInfo = true
 		return s, nil
 	}
-	for _, err := range []error{general.Err(), role.Err(), memory.Err()} {
+	for _, err := range []error{general.Err(), role.Err(), memory.Err(), kept.Err()} {
 		if err != nil {
 			return s, err
 		}
@@ -53,6 +55,7 @@ func ask(ctx context.Context, c redis.Cmdable) (server, error) {
 	if host := infoField(role.Val(), "master_host"); host != "" {
 		s.master = net.JoinHostPort(host, infoField(role.Val(), "master_port"))
 	}
+	s.file = fileOf(kept.Val())
 	s.hostBytes, _ = strconv.ParseInt(infoField(memory.Val(), "total_system_memory"), 10, 64)
 	s.usedBytes, _ = strconv.ParseInt(infoField(memory.Val(), "used_memory"), 10, 64)
 	if s.noConfig = errors.Join(persistence.Err(), limits.Err()); s.noConfig != nil {
@@ -107,18 +110,19 @@ func (s server) prove() error {
 	return fmt.Errorf("%w: %s (or set durability: best_effort)", ErrDurability, strings.Join(missing, "; "))
 }
 
-// proveConnection runs on every new connection of a strict log, before any other
-// command: nothing is ever stored through a connection to a server that was not
-// proved, whatever it was restarted with.
-func (l *Log) proveConnection(ctx context.Context, c *redis.Conn) error {
+// enter runs on every new connection, before any other command: nothing is ever
+// stored through a connection to a server whose file may begin a transaction that
+// it does not end, nor, in a strict log, to one that was not proved, whatever it was
+// restarted with.
+func (l *Log) enter(ctx context.Context, c *redis.Conn) error {
 	s, err := ask(ctx, c)
 	if err != nil {
 		return l.awayOrFatal(err)
 	}
-	if err := s.prove(); err != nil {
+	if err := s.prove(); err != nil && l.cfg.Strict {
 		return l.unproved(err)
 	}
-	return nil
+	return l.renewFile(ctx, c, s.file)
 }
 
 // unproved is fatal for a log in use; while opening it is only an error.

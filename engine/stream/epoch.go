@@ -49,6 +49,7 @@ func connectOnly(cfg Config) (*Log, error) {
 	if l.opts, err = l.options(); err != nil {
 		return nil, err
 	}
+	l.opts.OnConnect = nil
 	l.connect()
 	return l, nil
 }

@@ -74,9 +74,7 @@ func (l *Log) options() (*redis.Options, error) {
 	o.PoolSize = 32
 	o.PoolTimeout = commandTimeout
 	o.DialerRetries = 1
-	if l.cfg.Strict {
-		o.OnConnect = l.proveConnection
-	}
+	o.OnConnect = l.enter
 	if dial := l.cfg.Dial; dial != nil {
 		o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
 	}
