@@ -15,7 +15,7 @@ var rows = []row{
 		[]string{"TestOracleNoticesLossDoublingAndDisorder", "TestFaultControlAckBeforeAppendLoses", "TestFaultControlOutputsBeforePositionDouble"}},
 	{"the engine is told to end, under load", []string{"sigterm_50", "restart_order", "second_sigterm", "drain_without_servers"},
 		[]string{"TestFaultSIGTERMDrainsUnderLoad", "TestFaultRestartOrder", "TestFaultSecondSIGTERMStopsAtOnce", "TestFaultAwayServersDoNotHoldTheDrain"},
-		[]string{"TestOracleNoticesLossDoublingAndDisorder"}},
+		[]string{"TestOracleNoticesLossDoublingAndDisorder", "TestFaultControlConsumerGroupBreaksOrder"}},
 	{"another engine takes over; the first one wakes up", []string{"takeover", "stalled_owner", "newer_incarnation"},
 		[]string{"TestFaultTakeover", "TestFaultStalledOwnerIsFencedOff", "TestFaultNewerIncarnationReplacesTheOlder"},
 		[]string{"TestFaultTakeoverControl", "TestFenceControl"}},

@@ -86,8 +86,9 @@ func TestFaultCrashLoop(t *testing.T) {
 func TestFaultRestartOrder(t *testing.T) {
 	r := newRig(t, setup{})
 	l := newLedger()
+	p := proof{name: "restart_order", faults: often(20, 50)}
 	r.under(&producer{url: r.amqp, ledger: l, rate: 4000, copies: 1}, func() {
-		for range times(20, 50) {
+		for range p.faults {
 			e := r.start("restart")
 			r.awaitReady(e)
 			e.signal(t, syscall.SIGTERM)
@@ -97,7 +98,8 @@ func TestFaultRestartOrder(t *testing.T) {
 		}
 	})
 	r.start("restart")
-	prove(t, proof{name: "restart_order", faults: 20, verdict: r.settle(l)})
+	p.verdict = r.settle(l)
+	prove(t, p)
 }
 
 // TestFaultTakeover lets a second engine take over from a killed one.

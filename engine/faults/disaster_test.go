@@ -248,7 +248,7 @@ func TestFaultSilentLineToRedis(t *testing.T) {
 	l := newLedger()
 	e := r.start("silent")
 	r.under(&producer{url: r.amqp, ledger: l, rate: 1500}, func() {
-		for range times(1, 10) {
+		for range often(1, 10) {
 			r.awaitRows(r.rows() + 300)
 			link.Cut()
 			r.awaitUnready(e, "timeout")

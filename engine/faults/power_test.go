@@ -17,14 +17,6 @@ import (
 
 // Power: a Redis whose files lose whatever was not synced when it is killed.
 
-// times is a count of the usual run, or of a soak.
-func times(usual, soak int) int {
-	if os.Getenv("MILLRACE_SOAK") == "1" {
-		return soak
-	}
-	return usual
-}
-
 // TestFaultPowerLossOfTheLog cuts Redis' power again and again under load. A strict
 // log has on disk whatever it acknowledged, and goes on by itself.
 func TestFaultPowerLossOfTheLog(t *testing.T) {
@@ -36,7 +28,7 @@ func TestFaultPowerLossOfTheLog(t *testing.T) {
 	var away []time.Duration
 	r.under(&producer{url: r.amqp, ledger: l, rate: 2000, copies: 1}, func() {
 		r.awaitRows(200)
-		for range times(15, 200) {
+		for range often(15, 200) {
 			lifecycle.Sleep(t.Context(), time.Duration(rng.IntN(200))*time.Millisecond)
 			began := time.Now()
 			r.redis.Kill()

@@ -86,7 +86,7 @@ func TestFaultUpgradeUnderLoad(t *testing.T) {
 	r := upgradeRig(t)
 	l := newLedger()
 	e := r.start("upgrade")
-	p := proof{name: "upgrade_under_load", faults: times(20, 50)}
+	p := proof{name: "upgrade_under_load", faults: often(20, 50)}
 	var pauses []time.Duration
 	r.under(&producer{url: r.amqp, ledger: l, rate: 4000}, func() {
 		r.awaitReady(e)
