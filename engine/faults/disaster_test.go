@@ -247,8 +247,9 @@ func TestFaultSilentLineToRedis(t *testing.T) {
 	link := r.throughProxy("REDIS_URL", r.redis.Addr())
 	l := newLedger()
 	e := r.start("silent")
+	p := proof{name: "redis_disaster/silent_line", faults: often(1, 10)}
 	r.under(&producer{url: r.amqp, ledger: l, rate: 1500}, func() {
-		for range often(1, 10) {
+		for range p.faults {
 			r.awaitRows(r.rows() + 300)
 			link.Cut()
 			r.awaitUnready(e, "timeout")
@@ -257,7 +258,8 @@ func TestFaultSilentLineToRedis(t *testing.T) {
 		}
 		r.awaitRows(r.rows() + 300)
 	})
-	prove(t, proof{name: "redis_disaster/silent_line", faults: 1, verdict: r.settle(l)})
+	p.verdict = r.settle(l)
+	prove(t, p)
 }
 
 // streamEntries counts the entries of all lanes of a stream, and finds a lane that
