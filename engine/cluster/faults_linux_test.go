@@ -179,25 +179,6 @@ func (l planted) channel(t *testing.T, node string, f func(*amqp091.Channel) err
 	}
 }
 
-// TestSoakClusterRollingRestart restarts every node under load, each once the one
-// before is complete again; clients go to the next node of their list. It takes too
-// long for CI.
-func TestSoakClusterRollingRestart(t *testing.T) {
-	m, q := shared(t, topology.Mirrored), shared(t, topology.Quorum)
-	c := m.RabbitCluster
-	m.Sound(t, "C10")
-	fm, fq := m.Flow(t, "master.plant1", ""), q.Flow(t, "master.plant1", "")
-	for _, name := range m.Top.Names() {
-		c.StopNode(name)
-		c.StartNode(t, name)
-		for _, l := range []planted{m, q} {
-			l.Whole(t, "master.plant1")
-		}
-	}
-	clustertest.Exact(t, "mirrored, rolling restart", fm)
-	clustertest.Exact(t, "quorum, rolling restart", fq)
-}
-
 // TestClusterDrill runs the drill itself; of quorum queues in the long form only, the
 // command's own test drills those.
 func TestClusterDrill(t *testing.T) {
