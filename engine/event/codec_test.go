@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,6 +182,43 @@ func TestAnyFrameComesBackAsItWas(t *testing.T) {
 			t.Fatalf("got %+v; want %+v", got, f)
 		}
 	})
+}
+
+func TestADecoderLeavesNothingOfTheFrameBefore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var d event.Decoder
+		var texts, copies []string
+		for range rapid.IntRange(1, 6).Draw(t, "frames") {
+			f := anyFrame(t)
+			b, err := f.Encode(nil, event.None)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := d.Decode(b)
+			if err != nil || !reflect.DeepEqual(got, f) {
+				t.Fatalf("got %+v, %v; want %+v", got, err, f)
+			}
+			for _, ev := range got.Events {
+				texts, copies = append(texts, ev.RootID), append(copies, strings.Clone(ev.RootID))
+			}
+		}
+		if !slices.Equal(texts, copies) {
+			t.Fatalf("texts of earlier frames became %q; they were %q", texts, copies)
+		}
+	})
+}
+
+func TestADecoderOfMalformedFramesGoesOn(t *testing.T) {
+	whole := encode(t, goldenFrame(), event.None)
+	var d event.Decoder
+	for cut := 8; cut < len(whole); cut++ {
+		if _, err := d.Decode(seal(whole[8:cut], 0)); !errors.Is(err, event.ErrFormat) {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		if got, err := d.Decode(whole); err != nil || !reflect.DeepEqual(got, goldenFrame()) {
+			t.Fatalf("after a cut at %d: %+v, %v", cut, got, err)
+		}
+	}
 }
 
 func TestEncodingIsDeterministic(t *testing.T) {

@@ -13,6 +13,73 @@ const (
 	minStringSize = 1
 )
 
+// maxKept is the largest body whose memory a [Decoder] keeps for the next one, in bytes.
+const maxKept = 256 << 10
+
+// Decoder decodes frames one after another into memory that it uses again. The zero
+// Decoder is ready. It must not be used concurrently.
+type Decoder struct {
+	size    int // of the body that was last decoded, in bytes
+	frame   Frame
+	events  []Event
+	records []Record
+	fields  []Field
+	headers []Header
+	table   []string
+}
+
+// Decode reads a frame as [DecodeFrame] does. The frame, its events and their lists are
+// valid until the next call; texts and payloads refer to b alone and stay.
+func (m *Decoder) Decode(b []byte) (*Frame, error) {
+	body, err := bodyOf(b)
+	if err != nil {
+		return nil, err
+	}
+	if m.size > maxKept {
+		*m = Decoder{}
+	}
+	m.size = len(body)
+	return m.body(body)
+}
+
+func (m *Decoder) body(body []byte) (*Frame, error) {
+	d := &decoder{b: body}
+	m.frame.Watermark = d.varint()
+	n := d.count(minEventSize)
+	m.fields = renew(m.fields, d.count(minFieldSize))
+	m.headers = renew(m.headers, d.count(minFieldSize))
+	m.table = renew(m.table, d.count(minStringSize))
+	d.fields, d.headers, d.table = m.fields, m.headers, m.table
+	for i := range d.table {
+		d.table[i] = d.text()
+	}
+	if d.bad {
+		return nil, fmt.Errorf("frame preamble: %w", ErrFormat)
+	}
+	m.events, m.records, m.frame.Events = renew(m.events, n), renew(m.records, n), renew(m.frame.Events, n)
+	for i := range m.events {
+		d.event(&m.events[i], &m.records[i])
+		if d.bad {
+			return nil, fmt.Errorf("frame event %d at byte %d: %w", i, d.pos, ErrFormat)
+		}
+		m.frame.Events[i] = &m.events[i]
+	}
+	if d.pos != len(d.b) || len(d.fields) != 0 || len(d.headers) != 0 {
+		return nil, fmt.Errorf("frame has bytes or counts left over: %w", ErrFormat)
+	}
+	return &m.frame, nil
+}
+
+// renew returns n zero elements, in the memory of list where they fit. What list has
+// beyond its length is zero: so nothing of an earlier frame is kept alive.
+func renew[T any](list []T, n int) []T {
+	if list == nil || cap(list) < n {
+		return make([]T, n)
+	}
+	clear(list)
+	return list[:n]
+}
+
 // decoder walks a body. The first malformed byte sets bad, after which every
 // read gives zeros; callers look at bad where a loop could run long.
 type decoder struct {
@@ -26,39 +93,6 @@ type decoder struct {
 
 	lastIngested int64
 	lastRootMs   uint64
-}
-
-func decodeBody(body []byte) (*Frame, error) {
-	d := &decoder{b: body}
-	f := &Frame{Watermark: d.varint()}
-	n := d.count(minEventSize)
-	d.fields = make([]Field, d.count(minFieldSize))
-	d.headers = make([]Header, d.count(minFieldSize))
-	d.readTable()
-	if d.bad {
-		return nil, fmt.Errorf("frame preamble: %w", ErrFormat)
-	}
-	events := make([]Event, n)
-	records := make([]Record, n)
-	f.Events = make([]*Event, n)
-	for i := range events {
-		d.event(&events[i], &records[i])
-		if d.bad {
-			return nil, fmt.Errorf("frame event %d at byte %d: %w", i, d.pos, ErrFormat)
-		}
-		f.Events[i] = &events[i]
-	}
-	if d.pos != len(d.b) || len(d.fields) != 0 || len(d.headers) != 0 {
-		return nil, fmt.Errorf("frame has bytes or counts left over: %w", ErrFormat)
-	}
-	return f, nil
-}
-
-func (d *decoder) readTable() {
-	d.table = make([]string, d.count(minStringSize))
-	for i := range d.table {
-		d.table[i] = d.text()
-	}
 }
 
 func (d *decoder) event(ev *Event, rec *Record) {
@@ -200,6 +234,14 @@ func (d *decoder) byte() byte {
 }
 
 func (d *decoder) uvarint() uint64 {
+	if d.pos < len(d.b) && d.b[d.pos] < 0x80 && !d.bad {
+		d.pos++
+		return uint64(d.b[d.pos-1])
+	}
+	return d.longUvarint()
+}
+
+func (d *decoder) longUvarint() uint64 {
 	u, n := binary.Uvarint(d.b[d.pos:])
 	if d.bad || n <= 0 {
 		d.bad = true

@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"unsafe"
 )
@@ -29,10 +30,13 @@ type encoder struct {
 	index   map[string]uint64
 	table   []byte // length-prefixed strings in order of first use
 	events  []byte
-	out     []byte
+	out     []byte // body that is to be packed
 	fields  uint64
 	headers uint64
 	seen    *[seenSlots]seenString
+
+	preamble []byte
+	empty    uint64 // 1 + index of "", which has no place to be told by; 0: not in the table
 
 	lastIngested int64
 	lastRootMs   uint64
@@ -53,22 +57,27 @@ var encoders = sync.Pool{New: func() any {
 	return &encoder{index: map[string]uint64{}, seen: &[seenSlots]seenString{}}
 }}
 
-// body encodes f without the header. The result is valid until the next call.
-func (e *encoder) body(f *Frame) []byte {
+// gather encodes the events of f, and what the preamble says of them.
+func (e *encoder) gather(f *Frame) {
 	clear(e.index)
 	clear(e.seen[:]) // places mean nothing once the frame's strings may be gone
-	*e = encoder{index: e.index, seen: e.seen, table: e.table[:0], events: e.events[:0], out: e.out[:0]}
+	*e = encoder{index: e.index, seen: e.seen, table: e.table[:0], events: e.events[:0], out: e.out, preamble: e.preamble[:0]}
 	for _, ev := range f.Events {
 		e.event(ev)
 	}
-	out := binary.AppendVarint(e.out, f.Watermark)
-	out = binary.AppendUvarint(out, uint64(len(f.Events)))
-	out = binary.AppendUvarint(out, e.fields)
-	out = binary.AppendUvarint(out, e.headers)
-	out = binary.AppendUvarint(out, uint64(len(e.index)))
-	out = append(out, e.table...)
-	e.out = append(out, e.events...)
-	return e.out
+	e.preamble = binary.AppendVarint(e.preamble, f.Watermark)
+	e.preamble = binary.AppendUvarint(e.preamble, uint64(len(f.Events)))
+	e.preamble = binary.AppendUvarint(e.preamble, e.fields)
+	e.preamble = binary.AppendUvarint(e.preamble, e.headers)
+	e.preamble = binary.AppendUvarint(e.preamble, uint64(len(e.index)))
+}
+
+// size returns the bytes of the body that gather has made.
+func (e *encoder) size() int { return len(e.preamble) + len(e.table) + len(e.events) }
+
+func (e *encoder) appendBody(dst []byte) []byte {
+	dst = slices.Grow(dst, e.size())
+	return append(append(append(dst, e.preamble...), e.table...), e.events...)
 }
 
 func (e *encoder) event(ev *Event) {
@@ -170,12 +179,23 @@ func (e *encoder) value(v *Value) {
 
 // ref appends the index of s in the string table and puts s there if it is new.
 func (e *encoder) ref(s string) {
+	if s == "" {
+		e.emptyRef()
+		return
+	}
 	at := uintptr(unsafe.Pointer(unsafe.StringData(s)))
 	slot := &e.seen[(at>>3^at>>10^uintptr(len(s)))%seenSlots]
-	if slot.at != at || slot.size != len(s) || at == 0 {
+	if slot.at != at || slot.size != len(s) {
 		*slot = seenString{at, len(s), e.lookUp(s)}
 	}
 	e.uvarint(slot.index)
+}
+
+func (e *encoder) emptyRef() {
+	if e.empty == 0 {
+		e.empty = 1 + e.lookUp("")
+	}
+	e.uvarint(e.empty - 1)
 }
 
 func (e *encoder) lookUp(s string) uint64 {
@@ -194,5 +214,12 @@ func (e *encoder) text(s string) {
 	e.events = append(e.events, s...)
 }
 
-func (e *encoder) uvarint(u uint64) { e.events = binary.AppendUvarint(e.events, u) }
-func (e *encoder) varint(i int64)   { e.events = binary.AppendVarint(e.events, i) }
+func (e *encoder) uvarint(u uint64) {
+	if u < 0x80 {
+		e.events = append(e.events, byte(u))
+		return
+	}
+	e.events = binary.AppendUvarint(e.events, u)
+}
+
+func (e *encoder) varint(i int64) { e.uvarint(uint64(i)<<1 ^ uint64(i>>63)) }

@@ -43,18 +43,19 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (f *Frame) Encode(dst []byte, c Compression) ([]byte, error) {
 	e := encoders.Get().(*encoder)
 	defer encoders.Put(e)
-	body := e.body(f)
-	if len(body) > maxBodySize {
-		return dst, fmt.Errorf("frame body of %d bytes is above %d", len(body), maxBodySize)
+	e.gather(f)
+	if size := e.size(); size > maxBodySize {
+		return dst, fmt.Errorf("frame body of %d bytes is above %d", size, maxBodySize)
 	}
 	start := len(dst)
 	dst = append(dst, magic...)
 	dst = append(dst, version, byte(c), 0, 0, 0, 0)
 	if c == Zstd {
-		dst = binary.AppendUvarint(dst, uint64(len(body)))
-		dst = packer().EncodeAll(body, dst)
+		e.out = e.appendBody(e.out[:0])
+		dst = binary.AppendUvarint(dst, uint64(len(e.out)))
+		dst = packer().EncodeAll(e.out, dst)
 	} else {
-		dst = append(dst, body...)
+		dst = e.appendBody(dst)
 	}
 	sum := crc32.Checksum(dst[start+headerSize:], castagnoli)
 	binary.LittleEndian.PutUint32(dst[start+4:], sum)
@@ -73,7 +74,10 @@ func CompressionOf(b []byte) Compression {
 // DecodeFrame reads what [Frame.Encode] wrote. The events refer to b, which must
 // not change afterwards. Anything malformed gives an error that wraps
 // [ErrFormat]; memory use is bounded by a small multiple of the body's size.
-func DecodeFrame(b []byte) (*Frame, error) {
+func DecodeFrame(b []byte) (*Frame, error) { return new(Decoder).Decode(b) }
+
+// bodyOf checks the header and the checksum of b and returns its body, unpacked.
+func bodyOf(b []byte) ([]byte, error) {
 	if len(b) < headerSize || string(b[:2]) != magic {
 		return nil, fmt.Errorf("frame header: %w", ErrFormat)
 	}
@@ -84,11 +88,7 @@ func DecodeFrame(b []byte) (*Frame, error) {
 	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(b[4:]) {
 		return nil, fmt.Errorf("frame checksum differs: %w", ErrFormat)
 	}
-	body, err := unpack(body, Compression(b[3]))
-	if err != nil {
-		return nil, err
-	}
-	return decodeBody(body)
+	return unpack(body, Compression(b[3]))
 }
 
 func unpack(body []byte, c Compression) ([]byte, error) {
