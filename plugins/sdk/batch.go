@@ -41,10 +41,15 @@ type batchMapper struct {
 var _ node.Transform = (*batchMapper)(nil)
 
 func (m *batchMapper) Process(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+	return m.processIn(ctx, in, new(room))
+}
+
+func (m *batchMapper) processIn(ctx context.Context, in *node.Batch, r *room) ([]node.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	drafts := m.drafts(in.Events)
+	r.clear(in.Events)
+	drafts := m.drafts(in.Events, r)
 	run := make([]*Event, 0, len(drafts))
 	for i := range drafts {
 		if drafts[i].reject == nil {
@@ -56,7 +61,8 @@ func (m *batchMapper) Process(ctx context.Context, in *node.Batch) ([]node.Resul
 			return nil, err
 		}
 	}
-	results := make([]node.Result, len(drafts))
+	results := r.results[:len(drafts)]
+	r.results = results
 	for i := range drafts {
 		d := &drafts[i]
 		if d.reject != nil {
@@ -70,12 +76,12 @@ func (m *batchMapper) Process(ctx context.Context, in *node.Batch) ([]node.Resul
 }
 
 // drafts makes a draft of every event, each with room for one output.
-func (m *batchMapper) drafts(events []*event.Event) []Event {
+func (m *batchMapper) drafts(events []*event.Event, r *room) []Event {
 	drafts := make([]Event, len(events))
-	outputs := make([]*event.Event, len(events))
-	room := newRoom(events)
+	outputs := r.outputs[:len(events)]
+	r.outputs = outputs
 	for i, ev := range events {
-		drafts[i] = Event{in: ev, node: m.node, time: ev.Time, room: room, out: outputs[i : i : i+1]}
+		drafts[i] = Event{in: ev, node: m.node, time: ev.Time, room: r, out: outputs[i : i : i+1]}
 		if ev.Record == nil {
 			drafts[i].reject = &noRecord
 			continue

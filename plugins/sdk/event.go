@@ -144,18 +144,29 @@ func (e *Event) index(name string) int {
 	return -1
 }
 
-// room is the memory of one batch's outputs, taken in a few large pieces.
+// room is the memory of one batch's outputs, taken in a few large pieces. It may serve
+// the next batch when they are not needed any more.
 type room struct {
 	events  []event.Event
 	records []event.Record
 	fields  []event.Field
+	results []node.Result
+	outputs []*event.Event
+	draft   Event
 }
 
 // spare is the number of fields that a draft may add before it grows.
 const spare = 2
 
-// newRoom measures a batch and takes room for one output an event.
-func newRoom(in []*event.Event) *room {
+// keptEvents is the largest batch whose room serves again: many times what a chunk has.
+const keptEvents = 8192
+
+// clear measures a batch and makes room for one output an event. What the room held
+// before is gone, and keeps nothing else alive.
+func (r *room) clear(in []*event.Event) {
+	if cap(r.results) > keptEvents || cap(r.fields) > 8*keptEvents {
+		*r = room{}
+	}
 	fields := 0
 	for _, e := range in {
 		fields += spare
@@ -163,11 +174,18 @@ func newRoom(in []*event.Event) *room {
 			fields += len(e.Record.Fields)
 		}
 	}
-	return &room{
-		events:  make([]event.Event, 0, len(in)),
-		records: make([]event.Record, 0, len(in)),
-		fields:  make([]event.Field, 0, fields),
+	r.events, r.records, r.fields = emptied(r.events, len(in)), emptied(r.records, len(in)), emptied(r.fields, fields)
+	r.outputs, r.results = emptied(r.outputs, len(in)), emptied(r.results, len(in))
+}
+
+// emptied returns an empty list with room for n elements, all of them zero, in the
+// memory of list where they fit.
+func emptied[T any](list []T, n int) []T {
+	if list == nil || cap(list) < n {
+		return make([]T, 0, n)
 	}
+	clear(list)
+	return list[:0]
 }
 
 // copyFields returns a copy of fields that may grow by spare without moving.

@@ -27,6 +27,10 @@ type laneStream struct {
 	inHand bool // the unit has begun and its answer is not complete
 	part   pluginv1.ProcessResponse
 	frame  event.Frame
+
+	// The memory of one chunk and its results, until the next chunk.
+	decoder event.Decoder
+	room    room
 }
 
 // besideResults is how much of what was put may be in a message with results, in
@@ -50,7 +54,7 @@ func (l *laneStream) chunk(req *pluginv1.ProcessRequest) error {
 		batch.State = l.state
 	}
 	if len(req.Frame) > 0 {
-		frame, err := event.DecodeFrame(req.Frame)
+		frame, err := l.decoder.Decode(req.Frame)
 		if err != nil {
 			return fmt.Errorf("unit %d: %w", req.Unit, err)
 		}
@@ -102,7 +106,11 @@ func (l *laneStream) process(ctx context.Context, in *node.Batch) (results []nod
 	if len(in.Events) == 0 {
 		return nil, nil
 	}
-	results, err = l.transform.Process(ctx, in)
+	if t, ok := l.transform.(lodger); ok {
+		results, err = t.processIn(ctx, in, &l.room)
+	} else {
+		results, err = l.transform.Process(ctx, in)
+	}
 	if err == nil {
 		err = checkCount(results, len(in.Events))
 	}

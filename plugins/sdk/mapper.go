@@ -7,8 +7,18 @@ import (
 	"log/slog"
 	"runtime/debug"
 
-	"github.com/millrace/millrace/engine/event"
 	"github.com/millrace/millrace/engine/node"
+)
+
+// lodger is a transform that makes its results in the room that it is given. They are
+// valid until the room is cleared.
+type lodger interface {
+	processIn(ctx context.Context, in *node.Batch, r *room) ([]node.Result, error)
+}
+
+var (
+	_ lodger = (*mapper)(nil)
+	_ lodger = (*batchMapper)(nil)
 )
 
 // mapper runs a Func over the events of a batch.
@@ -33,21 +43,24 @@ func (e *eventError) Unwrap() error { return e.err }
 var noRecord = node.Reject{Record: -1, Code: "no_record", Text: "the event carries a raw payload; decode it before this node"}
 
 func (m *mapper) Process(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+	return m.processIn(ctx, in, new(room))
+}
+
+func (m *mapper) processIn(ctx context.Context, in *node.Batch, r *room) ([]node.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	results := make([]node.Result, len(in.Events))
-	outputs := make([]*event.Event, 0, len(in.Events))
-	room := newRoom(in.Events)
-	var draft Event
+	r.clear(in.Events)
+	results, outputs, draft := r.results[:len(in.Events)], r.outputs, &r.draft
+	r.results = results
 	for i, ev := range in.Events {
 		if ev.Record == nil {
 			results[i].Rejects = []node.Reject{noRecord}
 			continue
 		}
 		start := len(outputs)
-		draft = Event{in: ev, node: m.node, time: ev.Time, room: room, out: outputs, fields: ev.Record.Fields}
-		reject, err := m.one(&draft)
+		*draft = Event{in: ev, node: m.node, time: ev.Time, room: r, out: outputs, fields: ev.Record.Fields}
+		reject, err := m.one(draft)
 		if err != nil {
 			return nil, &eventError{i, err}
 		}
@@ -58,6 +71,7 @@ func (m *mapper) Process(ctx context.Context, in *node.Batch) ([]node.Result, er
 		outputs = draft.out
 		results[i].Outputs = outputs[start:len(outputs):len(outputs)]
 	}
+	r.outputs = outputs
 	return results, nil
 }
 

@@ -158,11 +158,15 @@ func (m *stateMapper[S]) StateVersion() string { return m.layout.version }
 func (m *stateMapper[S]) StateKeys(in *node.Batch) []string { return node.Keys(in.Events) }
 
 func (m *stateMapper[S]) Process(ctx context.Context, in *node.Batch) ([]node.Result, error) {
+	return m.processIn(ctx, in, new(room))
+}
+
+func (m *stateMapper[S]) processIn(ctx context.Context, in *node.Batch, r *room) ([]node.Result, error) {
 	if in.State == nil && len(in.Events) > 0 {
 		return nil, errors.New("a unit without its state")
 	}
 	run := &stateRun[S]{m: m, state: in.State, cells: map[string]*cell[S]{}}
-	results, err := (&mapper{node: m.node, f: run.one, log: m.log}).Process(ctx, in)
+	results, err := (&mapper{node: m.node, f: run.one, log: m.log}).processIn(ctx, in, r)
 	if err == nil {
 		err = run.keep()
 	}
