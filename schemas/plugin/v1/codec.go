@@ -2,7 +2,9 @@ package pluginv1
 
 import (
 	"fmt"
+	"strings"
 	"sync"
+	"unsafe"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
@@ -63,7 +65,7 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // unmarshal decodes m; its field frame refers to one fresh copy of data.
 func unmarshal(data mem.BufferSlice, m proto.Message, frame *[]byte) error {
-	raw := data.Materialize()
+	raw := joined(data)
 	var rest, found []byte
 	for len(raw) > 0 {
 		number, kind, tag := protowire.ConsumeTag(raw)
@@ -86,6 +88,18 @@ func unmarshal(data mem.BufferSlice, m proto.Message, frame *[]byte) error {
 	}
 	*frame = found
 	return nil
+}
+
+// joined returns a copy of data in memory that is not cleared first, as it is for
+// strings alone.
+func joined(data mem.BufferSlice) []byte {
+	var b strings.Builder
+	b.Grow(data.Len())
+	for _, part := range data {
+		b.Write(part.ReadOnlyData())
+	}
+	whole := b.String()
+	return unsafe.Slice(unsafe.StringData(whole), len(whole)) // read only, as frames are
 }
 
 // FrameBuffer returns empty memory of at least ChunkBytes for encoding a frame
