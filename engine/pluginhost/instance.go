@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,10 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	if prog.Detach != nil {
 		return joinAttached(ctx, cfg, node, prog)
 	}
+	identity, err := pluginv1.NewIdentity()
+	if err != nil {
+		return nil, err
+	}
 	proc, err := newProcess(prog, cfg.limits())
 	if err != nil {
 		return nil, err
@@ -58,7 +63,7 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	inst := &instance{cfg: cfg, name: prog.Name + "@" + prog.Version, proc: proc, gone: make(chan struct{}), leave: func() {}}
 	inst.log = cfg.Logger.With("plugin", inst.name, "node", node.Node)
 	inst.out.log, inst.err.log = inst.log, inst.log
-	inst.client = plugin.NewClient(inst.clientConfig(cfg.environment(node.Workers)))
+	inst.client = plugin.NewClient(inst.clientConfig(identity, cfg.environment(node.Workers)))
 	inst.logs.Go(func() { copyLog(proc.stderr, inst.log) })
 	if err := inst.begin(ctx, node, prog.Binary); err != nil {
 		if end := inst.exitStatus(); end != "" {
@@ -71,8 +76,11 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	return inst, nil
 }
 
-func (inst *instance) clientConfig(env []string) *plugin.ClientConfig {
-	return &plugin.ClientConfig{
+func (inst *instance) clientConfig(identity pluginv1.Identity, env []string) *plugin.ClientConfig {
+	if !inst.cfg.InsecureSocket {
+		env = append(env, pluginv1.HostCertEnv+"="+identity.PEM())
+	}
+	config := &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  pluginv1.ProtocolVersion,
 			MagicCookieKey:   pluginv1.MagicCookieKey,
@@ -84,7 +92,6 @@ func (inst *instance) clientConfig(env []string) *plugin.ClientConfig {
 		SyncStdout:       &inst.out,
 		SyncStderr:       &inst.err,
 		StartTimeout:     inst.cfg.StartTimeout,
-		AutoMTLS:         !inst.cfg.InsecureSocket,
 		SkipHostEnv:      true,
 		UnixSocketConfig: &plugin.UnixSocketConfig{},
 		GRPCDialOptions:  dialOptions(),
@@ -93,6 +100,14 @@ func (inst *instance) clientConfig(env []string) *plugin.ClientConfig {
 			return inst.proc, nil
 		},
 	}
+	if !inst.cfg.InsecureSocket {
+		config.TLSConfig = identity.Host()
+		// Later options count; go-plugin puts the plugin's certificate into the
+		// configuration when it has read the handshake line.
+		tls := pluginv1.BurstTLS(func() *tls.Config { return config.TLSConfig })
+		config.GRPCDialOptions = append(config.GRPCDialOptions, grpc.WithTransportCredentials(tls))
+	}
+	return config
 }
 
 // Sizes of the connection, in bytes: large enough that the chunks of a unit never
