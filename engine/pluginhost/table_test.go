@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -132,6 +133,37 @@ func unary(ctx context.Context, conn *grpc.ClientConn, events []*event.Event) er
 	return err
 }
 
+// codecs takes a unit to tr and back as a plugin's frames do, without a process: what
+// of a hop is neither transport nor TLS.
+func codecs(tr node.Transform) func(context.Context, *node.Batch) error {
+	var theirs event.Decoder
+	var there, back []byte
+	return func(ctx context.Context, in *node.Batch) error {
+		f := event.Frame{Events: in.Events}
+		var err error
+		if there, err = f.Encode(there[:0], event.None); err != nil {
+			return err
+		}
+		got, err := theirs.Decode(there)
+		if err != nil {
+			return err
+		}
+		results, err := tr.Process(ctx, &node.Batch{Events: got.Events})
+		if err != nil {
+			return err
+		}
+		f.Events = make([]*event.Event, 0, len(results))
+		for _, r := range results {
+			f.Events = append(f.Events, r.Outputs...)
+		}
+		if back, err = f.Encode(back[:0], event.None); err != nil {
+			return err
+		}
+		_, err = event.DecodeFrame(back)
+		return err
+	}
+}
+
 func through(tr node.Transform) func(context.Context, *node.Batch) error {
 	return func(ctx context.Context, in *node.Batch) error {
 		_, err := tr.Process(ctx, in)
@@ -156,6 +188,7 @@ func BenchmarkTable(b *testing.B) {
 	}{
 		{"by-hand", directly},
 		{"in-process", through(direct)},
+		{"in-process-by-frames", codecs(direct)},
 		{"plugin", through(tls)},
 		{"plugin-without-tls", through(plain)},
 		{"unary-a-unit", func(ctx context.Context, in *node.Batch) error { return unary(ctx, conn, in.Events) }},
@@ -187,3 +220,38 @@ func BenchmarkTable(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLanes is what a plugin carries when all of its lanes are at work: units of
+// 256 events of 256 bytes, over TLS. Both sides share this machine's processors.
+func BenchmarkLanes(b *testing.B) {
+	tr := start(b, "pass", pluginhost.Config{}, nil)
+	for _, lanes := range []int{1, 2, 4} {
+		b.Run(fmt.Sprint(lanes), func(b *testing.B) {
+			own, theirs := ownCPU(), cpu(tr.PID())
+			events := 0
+			for b.Loop() {
+				var all errgroup.Group
+				for lane := range lanes {
+					in := &node.Batch{Lane: lane, Events: hundreds}
+					all.Go(func() error {
+						for range 8 {
+							if _, err := tr.Process(b.Context(), in); err != nil {
+								return err
+							}
+						}
+						return nil
+					})
+				}
+				if err := all.Wait(); err != nil {
+					b.Fatal(err)
+				}
+				events += 8 * lanes * len(hundreds)
+			}
+			b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64((ownCPU()-own).Nanoseconds())/float64(events), "hostcpu-ns/event")
+			b.ReportMetric(float64((cpu(tr.PID())-theirs).Nanoseconds())/float64(events), "plugincpu-ns/event")
+		})
+	}
+}
+
+var hundreds = payloads(256)
