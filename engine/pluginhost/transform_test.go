@@ -163,7 +163,7 @@ func TestPanicLateInALongUnit(t *testing.T) {
 }
 
 func TestAnswersThatDoNotFit(t *testing.T) {
-	tr := start(t, "good", pluginhost.Config{MaxAnswerBytes: 40 << 20}, double)
+	tr := start(t, "good", pluginhost.Config{MaxAnswerBytes: 40 << 20, CallDeadline: time.Minute}, double)
 	for name, in := range map[string]*node.Batch{
 		"one output of 20 MiB": batch(0, record(1, "do", "large", "size", 20<<20)),
 		"a unit of 50 MiB":     batch(0, record(1, "do", "many", "size", 50<<10)),

@@ -24,7 +24,8 @@ type Event struct {
 	out  []*event.Event
 }
 
-// In returns the input event, which must not be changed.
+// In returns the input event, which must not be changed, nor kept: the next events are
+// decoded into its memory. Its texts and values may be kept.
 func (e *Event) In() *event.Event { return e.in }
 
 // Get returns the named field of the draft, null if there is none.

@@ -83,7 +83,9 @@ func Map[C any](name, version string, open func(*C) (Func, error)) Plugin {
 
 // Batch makes a plugin of a transform over batches. A unit may reach Process in
 // several batches; what becomes of an event must not depend on where they are
-// cut. Outputs are made with [event.Event.Derive] under n.ID.
+// cut. Outputs are made with [event.Event.Derive] under n.ID. Neither a batch nor its
+// events or what they point to may be kept after the call: the next batch is decoded
+// into the same memory. Texts, values and payloads may be kept.
 func Batch[C any](name, version string, open func(*C, Node) (node.Transform, error)) Plugin {
 	return Plugin{Name: name, Version: version, open: func(config []byte, n Node) (node.Transform, error) {
 		c := new(C)
