@@ -39,7 +39,7 @@ func Serve(p Plugin) {
 		_ = os.WriteFile("/proc/self/comm", []byte(p.Name), 0) // for ps and top; elsewhere there is no such file
 	}
 	slog.SetDefault(log)
-	config := &plugin.ServeConfig{
+	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  pluginv1.ProtocolVersion,
 			MagicCookieKey:   pluginv1.MagicCookieKey,
@@ -48,13 +48,7 @@ func Serve(p Plugin) {
 		Plugins:    plugin.PluginSet{pluginv1.Service: &grpcPlugin{server: newServer(p, log)}},
 		GRPCServer: newGRPCServer,
 		Logger:     hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr, JSONFormat: true}),
-	}
-	if host := os.Getenv(pluginv1.HostCertEnv); hosted && host != "" {
-		if err := secure(config, host); err != nil {
-			log.Error("no TLS of the SDK's own", "error", err) // go-plugin's, then
-		}
-	}
-	plugin.Serve(config)
+	})
 }
 
 func describe(p Plugin) {

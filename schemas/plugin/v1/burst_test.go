@@ -31,14 +31,14 @@ func sides(t *testing.T) (host, plugin *tls.Config) {
 	t.Helper()
 	h, err1 := NewIdentity()
 	p, err2 := NewIdentity()
-	plugin, err3 := p.Plugin(h.PEM())
-	cert, err4 := x509.ParseCertificate(p.DER())
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	host = h.Host()
-	host.RootCAs = x509.NewCertPool()
-	host.RootCAs.AddCert(cert)
+	host, plugin = h.Host(), p.Host()
+	host.RootCAs, plugin.ClientCAs = x509.NewCertPool(), x509.NewCertPool()
+	if !host.RootCAs.AppendCertsFromPEM([]byte(p.PEM())) || !plugin.ClientCAs.AppendCertsFromPEM([]byte(h.PEM())) {
+		t.Fatal("no certificates")
+	}
 	return host, plugin
 }
 

@@ -62,12 +62,9 @@ func template(serial *big.Int) *x509.Certificate {
 	}
 }
 
-// DER returns the certificate as it is in a handshake line, before base64.
-func (i Identity) DER() []byte { return i.Certificate.Certificate[0] }
-
 // PEM returns the certificate as it is in [HostCertEnv].
 func (i Identity) PEM() string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.DER()}))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate.Certificate[0]}))
 }
 
 // Host returns the host's configuration. Whom it trusts, the certificate of the
@@ -77,17 +74,4 @@ func (i Identity) Host() *tls.Config {
 		Certificates: []tls.Certificate{i.Certificate}, MinVersion: TLSVersion,
 		ClientAuth: tls.RequireAndVerifyClientCert, ServerName: serverName,
 	}
-}
-
-// Plugin returns the plugin's configuration: it serves nobody but the holder of the
-// certificate in hostPEM.
-func (i Identity) Plugin(hostPEM string) (*tls.Config, error) {
-	hosts := x509.NewCertPool()
-	if !hosts.AppendCertsFromPEM([]byte(hostPEM)) {
-		return nil, fmt.Errorf("%s holds no certificate", HostCertEnv)
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{i.Certificate}, MinVersion: TLSVersion,
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: hosts, RootCAs: hosts, ServerName: serverName,
-	}, nil
 }
