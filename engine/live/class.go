@@ -50,6 +50,7 @@ type class struct {
 	sent     uint64        // guarded by mu; last tick of the newest message
 	series   int           // guarded by mu; lines told of with the newest message
 	more     chan struct{} // guarded by mu; closed at the next message
+	direct   []*viewer     // guarded by mu; whom the class itself writes to
 
 	reducer   *reducer // guarded by mu; nil: every point is sent
 	reducedTo *tick    // guarded by mu; what the reducer holds goes up to here
@@ -105,11 +106,11 @@ func (c *class) pump(ctx context.Context) {
 		return
 	}
 	for ctx.Err() == nil {
-		changed := c.hub.change()
+		changed, begun := c.hub.change(), time.Now()
 		if c.emit(ctx) {
 			c.forgetHistory()
-			if c.key.every > 0 {
-				sleep(ctx, c.key.every)
+			if rest := c.key.every - time.Since(begun); rest > 0 {
+				sleep(ctx, rest)
 			}
 			continue
 		}
@@ -142,7 +143,8 @@ func (c *class) emit(ctx context.Context) bool {
 	if len(runs) == 0 {
 		return false
 	}
-	c.put(from, last, lines, runs)
+	m, before := c.put(from, last, lines, runs)
+	c.broadcast(func(v *viewer) { v.push(c, m, before) })
 	return true
 }
 
@@ -172,19 +174,23 @@ func (c *class) lose(ctx context.Context) {
 	c.more = make(chan struct{})
 }
 
-func (c *class) put(from uint64, last *tick, lines []*series, runs []run) {
+// put adds a message to the ring and returns it, and the tick up to which those before
+// it went.
+func (c *class) put(from uint64, last *tick, lines []*series, runs []run) (m message, before uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	body := c.appendSchema(make([]byte, 0, c.room()), lines[min(c.series, last.series):last.series])
 	body = appendFrame(body, c.key, last.id, runs, part{})
 	c.series = last.series
-	c.messages = append(c.messages, message{from: from, to: last.seq, total: last.total, lines: last.series, body: body})
+	m, before = message{from: from, to: last.seq, total: last.total, lines: last.series, body: body}, c.sent
+	c.messages = append(c.messages, m)
 	c.bytes += len(body)
 	c.sent = last.seq
 	c.trim()
 	close(c.more)
 	c.more = make(chan struct{})
 	c.hub.count.messages.Add(1)
+	return m, before
 }
 
 // room is how much memory the next message is given at first. mu is held.

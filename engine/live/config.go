@@ -31,7 +31,7 @@ type Config struct {
 	Ping         time.Duration // between two pings, default 5s
 	WriteTimeout time.Duration // a viewer that takes nothing for so long is cut off, default 5s
 	IdlePause    time.Duration // pause after each read while nobody looks, default 200ms
-	MaxClients   int           // default 4096; more are answered with 503
+	MaxClients   int           // default 16384; more are answered with 503
 	MaxClasses   int           // different queries that are looked at, default 512; more are answered with 503
 	MaxReduced   int           // of them such as are reduced to pixels, default 64; each keeps up to 7 MB
 	MaxPast      int           // questions about the past, of which one is read at a time, default 16; more are answered with 503
@@ -46,7 +46,7 @@ func (c Config) withDefaults() Config {
 	c.Ping = cmp.Or(c.Ping, 5*time.Second)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 5*time.Second)
 	c.IdlePause = cmp.Or(c.IdlePause, 200*time.Millisecond)
-	c.MaxClients = cmp.Or(c.MaxClients, 4096)
+	c.MaxClients = cmp.Or(c.MaxClients, 16_384)
 	c.MaxClasses = cmp.Or(c.MaxClasses, 512)
 	c.MaxReduced = cmp.Or(c.MaxReduced, 64)
 	c.MaxPast = cmp.Or(c.MaxPast, 16)

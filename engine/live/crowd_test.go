@@ -5,10 +5,6 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,79 +13,56 @@ import (
 	"github.com/millrace/millrace/engine/live/livetest"
 )
 
-// reader counts the points that one client got and notes how long every tenth frame
-// took from its newest point's append.
-type reader struct {
-	points int
-	took   []time.Duration
-}
-
-func (r *reader) read(c net.Conn, until int, done func()) {
-	frames := 0
-	readFrames(c, func(data string) {
-		now := time.Now()
-		frames++
-		values := data[strings.LastIndex(data, `"v":[`)+5:]
-		r.points += strings.Count(values, ",") + 1
-		if frames%10 == 0 {
-			newest := values[strings.LastIndexByte(values, ',')+1 : strings.IndexByte(values, ']')]
-			if at, err := strconv.ParseFloat(newest, 64); err == nil {
-				r.took = append(r.took, now.Sub(time.UnixMicro(int64(at))))
-			}
-		}
-		if r.points == until {
-			done()
-		}
-	})
-}
-
 // TestFaultThousandViewers: a thousand clients over TCP, and a hundred more that take
 // nothing, follow one chart of a log that grows by 5,000 events a second: every one that
 // reads gets every point, frames are built once for all, and the hub reads to the end.
 // It prints what they cost and how long frames took without and with the stuck ones.
 func TestFaultThousandViewers(t *testing.T) {
 	const readers, stuck, rounds, each, mine = 1000, 100, 80, 250, 12 // 80 times 50 ms; 2 kB a frame
-	var p99 []time.Duration
+	const query = "sub=chart:temp&hz=4"
 	for _, stopped := range []int{0, stuck} {
 		log := livetest.NewLog(1, 4)
 		hub, stop := start(t, config(t, log, func(c *live.Config) { c.WriteTimeout = time.Hour }))
 		server := httptest.NewServer(hub)
 		before := heap()
-		var left atomic.Int64
-		left.Store(readers)
-		var done sync.WaitGroup
-		all, conns := make([]reader, readers), []net.Conn{}
-		for i := range all {
-			conn := dial(t, server, "sub=chart:temp&hz=4&from=latest", false)
-			conns = append(conns, conn)
-			done.Go(func() { all[i].read(conn, rounds*mine, func() { left.Add(-1) }) })
+		crowd, err := livetest.StartCrowd(livetest.Readers{
+			Address: server.Listener.Addr().String(), Path: "/api/v1/live?" + query, Count: readers, Until: rounds * mine,
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
+		conns := []net.Conn{}
 		for range stopped {
-			conns = append(conns, dial(t, server, "sub=chart:temp&hz=4&from=latest", true))
+			conns = append(conns, dial(t, server, query, true))
 		}
 		eventually(t, "all are there", func() bool { return hub.Stats().Clients == readers+stopped })
-		cost := (heap() - before) / uint64(readers+stopped)
-		tick := time.NewTicker(50 * time.Millisecond)
-		for i := range rounds {
-			<-tick.C
+		grow := func(i int) {
 			log.Append(readings, i%4, stamped("temp", mine)...)
 			log.Append(readings, i%4, stamped("other", each-mine)...)
 		}
+		tick := time.NewTicker(50 * time.Millisecond)
+		for i := range rounds - 1 {
+			<-tick.C
+			grow(i)
+		}
 		tick.Stop()
+		cost := (heap() - before) / uint64(readers+stopped)
+		grow(rounds - 1) // with which a reader has all, and leaves
 		eventually(t, "the hub has read all", func() bool { return hub.Stats().Points == rounds*each })
-		eventually(t, "every reader has every point", func() bool { return left.Load() == 0 })
+		seen, err := crowd.Wait()
+		if err != nil || seen.Whole != readers {
+			t.Errorf("%d of %d readers got every point, no more: %v", seen.Whole, readers, err)
+		}
 		built := hub.Stats().Messages
 		for _, c := range conns {
 			_ = c.Close()
 		}
-		done.Wait()
 		stop()
 		server.Close()
-		p99 = append(p99, percentile(all))
 		if built > rounds {
 			t.Errorf("%d frames were built for one class", built)
 		}
-		t.Logf("%d readers and %d stuck: %d frames built, heap %d bytes for each (both ends), p99 %s", readers, stopped, built, cost, p99[len(p99)-1])
+		t.Logf("%d readers and %d stuck: %d frames built, %d bytes for each, p99 %s", readers, stopped, built, cost, percentile(seen))
 	}
 }
 
@@ -100,13 +73,13 @@ func heap() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-func percentile(all []reader) time.Duration {
-	var took []time.Duration
-	for _, r := range all {
-		took = append(took, r.took...)
-	}
-	if len(took) == 0 {
+func percentile(s livetest.Seen) time.Duration {
+	if len(s.Sights) == 0 {
 		return 0
+	}
+	took := make([]time.Duration, len(s.Sights))
+	for i, sight := range s.Sights {
+		took[i] = sight.At.Sub(time.UnixMicro(int64(sight.Newest)))
 	}
 	slices.Sort(took)
 	return took[len(took)*99/100]

@@ -23,6 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	livetest.Join()
 	time.Local = time.UTC // `hello` tells the zone
 	testserver.Main(m)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -19,7 +20,9 @@ var _ http.Handler = (*Hub)(nil)
 
 // ServeHTTP serves GET /api/v1/live. schemas/live.md documents the protocol: a
 // stream of server-sent events, or with Accept: application/json or text/csv one
-// snapshot. It returns when the viewer is gone, too slow, or the hub has stopped.
+// snapshot. A stream goes on behind its return if its connection can be taken from the
+// HTTP server; it ends when the viewer is gone, too slow, or the hub has stopped, and
+// [Hub.Run] waits for it.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -105,33 +108,104 @@ func (h *Hub) serveStream(w http.ResponseWriter, r *http.Request, q query, topic
 		h.leave(c)
 		return
 	}
-	v := &viewer{hub: h, class: c, w: w, control: http.NewResponseController(w)}
+	v := &viewer{hub: h, class: c, peer: r.RemoteAddr, out: answer{w, http.NewResponseController(w)}}
+	v.turn.Lock()
 	v.listen(topics)
-	err := v.serve(r.Context(), q)
-	for errors.Is(err, errHanded) {
-		if v.hub = v.hub.next.Load(); !v.joins(q) {
-			return
-		}
-		err = v.serve(r.Context(), query{class: q.class, handed: true})
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		h.count.cutOff.Add(1)
-		h.log.Info("viewer cut off: it took nothing", "for", h.cfg.WriteTimeout, "viewer", r.RemoteAddr)
+	own, err := takeOver(w, r)
+	switch {
+	case err != nil:
+		h.leave(c) // the viewer is gone
+	case own == nil:
+		v.over(v.follow(r.Context(), q))
+	default:
+		v.keep(own)
+		h.attend(v, q)
 	}
 }
 
-// viewer is one connection. It is used by the goroutine of its request alone.
+// viewer is one connection. It is used by whoever holds its turn: the goroutine that
+// serves it, but while that waits, its class.
 type viewer struct {
 	hub     *Hub
 	class   *class
-	w       http.ResponseWriter
-	control *http.ResponseController
+	peer    string // its address
+	out     outlet
 	at      uint64 // tick up to which everything was written or told as a gap
 	total   uint64 // points up to at, as in tick
 	told    int    // lines told of, in order of their ids
 	pending int    // bytes written and not flushed
 	topics  []*follower
 	every   time.Duration // between two looks at the topics; 0: there are none
+
+	turn   sync.Mutex
+	own    *own          // out, if it is a connection of its own that can be tried; else nil
+	wake   chan struct{} // capacity 1: with own, something is left to do
+	rest   []byte        // of what the class wrote
+	failed error         // what the class met
+	slot   int           // in class.direct; guarded by class.mu
+}
+
+// keep gives the viewer a connection of its own.
+func (v *viewer) keep(o *own) {
+	v.out = o
+	if o.raw != nil {
+		v.own, v.wake = o, make(chan struct{}, 1)
+	}
+}
+
+// attend serves a viewer in a goroutine of the hub, until it is gone or is another
+// hub's. It is of the class that it has joined, and its turn is held.
+func (h *Hub) attend(v *viewer, q query) {
+	attended := h.host(func() {
+		err := v.serve(h.life, q)
+		if !errors.Is(err, errHanded) {
+			v.over(err)
+			return
+		}
+		if v.hub = h.next.Load(); v.joins(q) {
+			v.hub.attend(v, query{class: q.class, handed: true})
+			return
+		}
+		v.over(nil)
+	})
+	if !attended {
+		v.hub.leave(v.class)
+		v.over(nil)
+	}
+}
+
+// host runs f in a goroutine that Run waits for; false if the hub has ended.
+func (h *Hub) host(f func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.life.Err() != nil {
+		return false
+	}
+	h.pumps.Go(f)
+	return true
+}
+
+// follow serves a viewer until it is gone, from one hub to the next.
+func (v *viewer) follow(ctx context.Context, q query) error {
+	err := v.watch(ctx, q)
+	for errors.Is(err, errHanded) {
+		if v.hub = v.hub.next.Load(); !v.joins(q) {
+			return nil
+		}
+		err = v.watch(ctx, query{class: q.class, handed: true})
+	}
+	return err
+}
+
+// over ends a viewer's time with err. Its turn is held for ever.
+func (v *viewer) over(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		v.hub.count.cutOff.Add(1)
+		v.hub.log.Info("viewer cut off: it took nothing", "for", v.hub.cfg.WriteTimeout, "viewer", v.peer)
+	}
+	if o, ok := v.out.(*own); ok {
+		_ = o.Close() // nothing is left to say
+	}
 }
 
 func (v *viewer) wire() wire { return v.class.key.wire }
@@ -139,28 +213,42 @@ func (v *viewer) wire() wire { return v.class.key.wire }
 // errHanded ends a viewer's time at a hub that another one has taken the place of.
 var errHanded = errors.New("another hub draws the charts")
 
+// errOver ends a viewer to whom everything is said.
+var errOver = errors.New("the stream is over")
+
 // joins lets the viewer go on at its hub, with a class there.
 func (v *viewer) joins(q query) bool {
 	v.class = v.hub.join(q.class)
 	return v.class != nil
 }
 
-// serve shows the viewer what its hub draws, and takes it out of its class.
-func (v *viewer) serve(ctx context.Context, q query) error {
-	defer v.hub.leave(v.class)
+// watch serves a viewer until ctx ends or what it watches does.
+func (v *viewer) watch(ctx context.Context, q query) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(v.hub.life, cancel)()
-	return v.run(ctx, q)
+	return v.serve(ctx, q)
 }
 
-// run writes until ctx or the hub ends, or the viewer takes nothing any more.
-func (v *viewer) run(ctx context.Context, q query) error {
-	ping := time.NewTicker(v.hub.cfg.Ping)
-	defer ping.Stop()
+// serve shows the viewer what its hub draws, and takes it out of its class.
+func (v *viewer) serve(ctx context.Context, q query) error {
+	defer v.hub.leave(v.class)
 	if err := v.greet(ctx, q); err != nil {
 		return v.end(ctx, err)
 	}
+	if v.own == nil {
+		ping := time.NewTicker(v.hub.cfg.Ping)
+		defer ping.Stop()
+		return v.run(ctx, ping.C)
+	}
+	v.class.enlist(v)
+	defer v.class.discharge(v)
+	return v.run(ctx, nil)
+}
+
+// run writes until ctx or the hub ends, or the viewer takes nothing any more. Without
+// ping it leaves to its class what that can write.
+func (v *viewer) run(ctx context.Context, ping <-chan time.Time) error {
 	look, stop := v.looks()
 	defer stop()
 	for {
@@ -168,21 +256,34 @@ func (v *viewer) run(ctx context.Context, q query) error {
 		if err != nil {
 			return err
 		}
-		select {
-		case <-v.hub.handed:
-			return errHanded
-		case <-ctx.Done():
-			return v.end(ctx, nil)
-		case <-ping.C:
-			if err := v.writeAll(v.hub.ping(v.wire())); err != nil {
-				return err
-			}
-		case <-look:
-			if err := v.tell(ctx); err != nil {
-				return err
-			}
-		case <-more:
+		if v.own != nil {
+			more = v.wake
 		}
+		next := v.pause(ctx, more, ping, look)
+		if err := v.settle(); err != nil {
+			return err
+		}
+		if err := next(); err != nil {
+			return err
+		}
+	}
+}
+
+// pause gives the viewer's turn away until there is something to do, and returns what.
+func (v *viewer) pause(ctx context.Context, more <-chan struct{}, ping, look <-chan time.Time) func() error {
+	v.turn.Unlock()
+	defer v.turn.Lock()
+	select {
+	case <-v.hub.handed:
+		return func() error { return errHanded }
+	case <-ctx.Done():
+		return func() error { return cmp.Or(v.end(ctx, nil), errOver) }
+	case <-ping:
+		return func() error { return v.writeAll(v.hub.ping(v.wire())) }
+	case <-look:
+		return func() error { return v.tell(ctx) }
+	case <-more:
+		return func() error { return nil }
 	}
 }
 
@@ -250,10 +351,15 @@ func (v *viewer) send(list []message) error {
 		if err := v.write(m.body); err != nil {
 			return err
 		}
-		v.at, v.total, v.told = m.to, m.total, max(v.told, m.lines)
-		v.hub.count.written.Add(1)
+		v.took(m)
 	}
 	return nil
+}
+
+// took notes that the viewer has m.
+func (v *viewer) took(m message) {
+	v.at, v.total, v.told = m.to, m.total, max(v.told, m.lines)
+	v.hub.count.written.Add(1)
 }
 
 // patch writes ticks up to upTo built for this viewer alone, because it stands
@@ -352,7 +458,7 @@ func (v *viewer) write(b []byte) error {
 		if err := v.deadline(); err != nil {
 			return err
 		}
-		if _, err := v.w.Write(b[:n]); err != nil {
+		if _, err := v.out.Write(b[:n]); err != nil {
 			return err
 		}
 		b = b[n:]
@@ -366,7 +472,7 @@ func (v *viewer) write(b []byte) error {
 }
 
 func (v *viewer) deadline() error {
-	err := v.control.SetWriteDeadline(time.Now().Add(v.hub.cfg.WriteTimeout))
+	err := v.out.SetWriteDeadline(time.Now().Add(v.hub.cfg.WriteTimeout))
 	if errors.Is(err, http.ErrNotSupported) {
 		return nil
 	}
@@ -381,7 +487,7 @@ func (v *viewer) flush() error {
 	if err := v.deadline(); err != nil {
 		return err
 	}
-	return v.control.Flush()
+	return v.out.Flush()
 }
 
 func (v *viewer) writeAll(b []byte) error {

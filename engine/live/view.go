@@ -97,6 +97,7 @@ func (h *Hub) join(key classKey) *class {
 		if !key.none {
 			h.pumps.Go(func() { c.pump(ctx) })
 		}
+		h.pumps.Go(func() { c.beat(ctx) })
 	}
 	c.viewers++
 	return c
