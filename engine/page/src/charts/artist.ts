@@ -36,7 +36,7 @@ export class Artist {
   path(u: uPlot, line: Line): Paths | undefined {
     const c = columnOf(line);
     const box = new Box(u);
-    const width = u.over.clientWidth;
+    const width = box.width / devicePixelRatio;
     const { draw } = this.chart;
     if (draw === 'bar') {
       const lines = this.lines();

@@ -20,8 +20,8 @@ export interface Handle {
   path: (u: uPlot, line: Line) => Paths | undefined;
   behind: (u: uPlot) => void;
   above: (u: uPlot) => void;
-  /** Shows the symbols of marks where they are in the view. */
-  place: () => void;
+  /** Shows the symbols of marks where they are in the view, which is so many px wide. */
+  place: (width: number) => void;
   end: () => void;
 }
 

@@ -24,9 +24,8 @@ export function handle(plot: Handled): Handle {
     path: (u, line) => artist.path(u, line),
     behind: (u) => artist.behind(u),
     above: (u) => artist.above(u),
-    place: () => {
+    place: (width) => {
       const { right, span } = plot.view();
-      const width = plot.over.clientWidth;
       flags.place(artist.marks(), (t) => ((t - right + span) / span) * width, width);
     },
     end: () => {

@@ -75,6 +75,7 @@ export function follow(c: Column, box: Box, step: boolean, pen: Pen): void {
 export class Pen {
   x = NaN;
   private first = NaN;
+  private entry = NaN; // where the pixel column was entered
   private last = NaN;
   private lo = NaN;
   private hi = NaN;
@@ -101,7 +102,7 @@ export class Pen {
       this.alone = false;
     }
     this.x = x;
-    this.last = this.lo = this.hi = y;
+    this.entry = this.last = this.lo = this.hi = y;
   }
 
   private begin(x: number, y: number): void {
@@ -130,10 +131,11 @@ export class Pen {
     this.path.closePath();
   }
 
+  /** Goes where the column's points go and no stretch twice: a path costs by its corners. */
   private column(): void {
     if (this.lo === this.hi) return;
-    this.path.lineTo(this.x, this.lo);
-    this.path.lineTo(this.x, this.hi);
+    if (this.lo < Math.min(this.entry, this.last)) this.path.lineTo(this.x, this.lo);
+    if (this.hi > Math.max(this.entry, this.last)) this.path.lineTo(this.x, this.hi);
     this.path.lineTo(this.x, this.last);
   }
 }

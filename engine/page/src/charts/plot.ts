@@ -23,6 +23,11 @@ function css(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+/** How wide the plot is, px; asking the element would have the browser lay the page out in each frame. */
+function wide(u: uPlot): number {
+  return u.bbox.width / devicePixelRatio;
+}
+
 /** One chart on the screen: uPlot for axes and cursor, lines drawn from columns. */
 export class Plot {
   private readonly u: uPlot;
@@ -74,7 +79,7 @@ export class Plot {
           gap: 2,
           space: 60,
           incrs: timeSteps,
-          values: (u, splits, _i, _s, incr) => splits.map((s) => (u.valToPos(s, 'x') > u.over.clientWidth - cut ? '' : axisTime(s, incr))),
+          values: (u, splits, _i, _s, incr) => splits.map((s) => (u.valToPos(s, 'x') > wide(u) - cut ? '' : axisTime(s, incr))),
         },
         { stroke: css('--muted'), font, gap: 4, size: (u, values) => this.axisWidth(u, values), ...this.valueAxis(grid) },
       ],
@@ -153,7 +158,7 @@ export class Plot {
   /** One for each row of a state chart; few rows leave room, half of it above them. */
   private rowRange(): [number, number] {
     const rows = Math.max(this.lines().length, 1);
-    const room = Math.max((this.u?.over.clientHeight ?? 0) / tallestRow - rows, 0) / 2;
+    const room = Math.max((this.u?.bbox.height ?? 0) / devicePixelRatio / tallestRow - rows, 0) / 2;
     return [-room, rows + room];
   }
 
@@ -198,7 +203,7 @@ export class Plot {
       this.u.setData(this.frame(), false);
       this.u.setScale('x', { min: right - span, max: right });
     });
-    this.handle?.place();
+    this.handle?.place(wide(this.u));
     if (!Number.isNaN(this.hover)) this.cursor();
   }
 
