@@ -77,10 +77,6 @@ func pourSpoiled(t testing.TB, url string, count int, spoil func(n int, p *amqp0
 	}
 }
 
-func publish(t testing.TB, ch *amqp091.Channel, n int, at time.Time) {
-	send(t, ch, n, publishing(n, at))
-}
-
 func publishing(n int, at time.Time) amqp091.Publishing {
 	return amqp091.Publishing{
 		ContentType: "application/json", DeliveryMode: amqp091.Persistent, MessageId: messageID(n), Body: reading(n, at),

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rabbitmq/amqp091-go"
+
 	"github.com/millrace/millrace/engine/lifecycle"
 )
 
@@ -77,16 +79,26 @@ func (tb *table) steady(p *process, db *sql.DB, base int) string {
 
 // pace publishes a reading for each place of sent, five at a time.
 func (tb *table) pace(base int, sent []time.Time) {
+	tb.paceAt(latencyRate, base, sent, func(int, *amqp091.Publishing) {})
+}
+
+// batch is how long a paced publisher waits between the readings that it sends at once.
+const batch = 5 * time.Millisecond
+
+// paceAt publishes a reading for each place of sent, rate of them a second, after spoil
+// has been at each.
+func (tb *table) paceAt(rate, base int, sent []time.Time, spoil func(n int, p *amqp091.Publishing)) {
 	conn, ch := dial(tb.t, tb.rabbit.AMQPURL())
 	defer conn.Close()
-	tick := time.NewTicker(time.Second / latencyRate * 5)
+	tick := time.NewTicker(batch)
 	defer tick.Stop()
 	for n := 0; n < len(sent); {
 		<-tick.C
-		for range 5 {
+		for end := min(len(sent), n+rate*int(batch)/int(time.Second)); n < end; n++ {
 			sent[n] = time.Now()
-			publish(tb.t, ch, base+n, sent[n])
-			n++
+			p := publishing(base+n, sent[n])
+			spoil(base+n, &p)
+			send(tb.t, ch, base+n, p)
 		}
 	}
 }
@@ -196,8 +208,11 @@ func (s *sightings) follow(resp *http.Response) {
 		now := time.Now()
 		for _, series := range f.Series {
 			for _, v := range series.V {
-				s.see(int(math.Round((v-32)/1.8-0.5)), now)
+				s.see(numberOf(v), now)
 			}
 		}
 	}
 }
+
+// numberOf is the number of the reading whose value the plugin has made v.
+func numberOf(v float64) int { return int(math.Round((v-32)/1.8 - 0.5)) }

@@ -14,10 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/live/livetest"
 	"github.com/millrace/millrace/engine/testserver"
 )
 
 func TestMain(m *testing.M) {
+	livetest.Join()
 	code := m.Run()
 	testserver.Shutdown()
 	os.Exit(code)
@@ -99,14 +101,19 @@ func usageOf(pid int) usage {
 	return u
 }
 
-func peakOf(pid int) int64 {
+func peakOf(pid int) int64 { return memoryOf(pid, "VmHWM:") }
+
+// residentOf is what a process has in memory now, in bytes.
+func residentOf(pid int) int64 { return memoryOf(pid, "VmRSS:") }
+
+func memoryOf(pid int, name string) int64 {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
-		if kb, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
+		if kb, ok := strings.CutPrefix(s.Text(), name); ok {
 			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 10, 64)
 			return n << 10
 		}

@@ -17,10 +17,13 @@ import (
 )
 
 // count is the size of the feed.
-func count(t *testing.T) int {
-	text := os.Getenv("BENCH_EVENTS")
+func count(t *testing.T) int { return setting(t, "BENCH_EVENTS", 200_000) }
+
+// setting is the number that an environment variable sets.
+func setting(t *testing.T, name string, otherwise int) int {
+	text := os.Getenv(name)
 	if text == "" {
-		return 200_000
+		return otherwise
 	}
 	n, err := strconv.Atoi(text)
 	must(t, err)
@@ -94,6 +97,8 @@ func TestTable(t *testing.T) {
 		{"l", tb.latency},
 		{"m", tb.deadLetters},
 		{"n", tb.besideReplay},
+		{"o", tb.crowd},
+		{"p", tb.pixels},
 	}
 	only := os.Getenv("BENCH_ONLY")
 	for _, r := range rigs {

@@ -35,6 +35,9 @@ func TestFaultThousandViewers(t *testing.T) {
 		for range stopped {
 			conns = append(conns, dial(t, server, query, true))
 		}
+		if n, err := crowd.Ready(); n != readers {
+			t.Fatalf("%d of %d readers have begun: %v", n, readers, err)
+		}
 		eventually(t, "all are there", func() bool { return hub.Stats().Clients == readers+stopped })
 		grow := func(i int) {
 			log.Append(readings, i%4, stamped("temp", mine)...)

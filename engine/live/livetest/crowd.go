@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/gob"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,7 +46,7 @@ type Seen struct {
 type Crowd struct {
 	cmd *exec.Cmd
 	end io.Closer
-	out io.Reader
+	out *gob.Decoder
 }
 
 // StartCrowd runs the test binary once more, as readers. Its TestMain calls [Join].
@@ -59,16 +61,27 @@ func StartCrowd(r Readers) (*Crowd, error) {
 	if c.end, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	if c.out, err = c.cmd.StdoutPipe(); err != nil {
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
 		return nil, err
 	}
+	c.out = gob.NewDecoder(out)
 	return c, c.cmd.Start()
+}
+
+// Ready waits until every reader has begun to read or has no connection, and returns how
+// many read. It is called once, before [Crowd.Wait] or [Crowd.End].
+func (c *Crowd) Ready() (reading int, err error) {
+	if err := c.out.Decode(&reading); err != nil {
+		return 0, fmt.Errorf("crowd: %w", err)
+	}
+	return reading, nil
 }
 
 // Wait waits until every reader has all or has lost its connection.
 func (c *Crowd) Wait() (Seen, error) {
 	var s Seen
-	if err := gob.NewDecoder(c.out).Decode(&s); err != nil {
+	if err := c.out.Decode(&s); err != nil {
 		return s, fmt.Errorf("crowd: %w", err)
 	}
 	return s, c.cmd.Wait()
@@ -89,7 +102,9 @@ func Join() {
 	var r Readers
 	err := json.Unmarshal([]byte(text), &r)
 	if err == nil {
-		err = gob.NewEncoder(os.Stdout).Encode(r.read())
+		out := gob.NewEncoder(os.Stdout)
+		seen := r.read(func(reading int) { err = out.Encode(reading) })
+		err = errors.Join(err, out.Encode(seen))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crowd:", err)
@@ -101,7 +116,8 @@ func Join() {
 // atOnce is how many readers connect at the same time.
 const atOnce = 64
 
-func (r Readers) read() Seen {
+// read reads until all is read, and calls ready once all who can have begun.
+func (r Readers) read(ready func(reading int)) Seen {
 	all := make([]member, r.Count)
 	lines := new(lines)
 	go func() {
@@ -109,7 +125,9 @@ func (r Readers) read() Seen {
 		lines.close()
 	}()
 	turn := make(chan struct{}, atOnce)
-	var reading sync.WaitGroup
+	var reading, beginning sync.WaitGroup
+	beginning.Add(r.Count)
+	var begun atomic.Int64
 	for i := range all {
 		turn <- struct{}{}
 		reading.Go(func() {
@@ -118,14 +136,21 @@ func (r Readers) read() Seen {
 			<-turn
 			if err != nil {
 				all[i].gone = true
+				beginning.Done()
 				return
 			}
 			defer conn.Close()
 			lines.add(conn)
+			if _, err = conn.Read(make([]byte, 1)); err == nil {
+				begun.Add(1)
+			}
+			beginning.Done()
 			all[i].read(conn, r.Until)
 			all[i].gone = all[i].gone && !lines.closed()
 		})
 	}
+	beginning.Wait()
+	ready(int(begun.Load()))
 	reading.Wait()
 	return sum(all, r.Until)
 }
