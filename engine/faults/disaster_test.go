@@ -109,10 +109,10 @@ func TestFaultLoadingRedisIsWaitedFor(t *testing.T) {
 		testserver.Conf("key-load-delay", "1000"), testserver.Conf("auto-aof-rewrite-percentage", "0"),
 	}})
 	l := newLedger()
-	r.fillRedis(20_000)
 	first := r.start("one")
 	r.under(&producer{url: r.amqp, ledger: l, rate: 1000}, func() {
 		r.awaitRows(300)
+		r.fillRedis(20_000) // behind the start of the first engine, which has the file written anew
 		r.redis.Kill()
 		started := make(chan struct{})
 		go func() { r.redis.Start(); close(started) }() // returns when all is loaded

@@ -25,7 +25,6 @@ type server struct {
 	noConfig  error             // why CONFIG GET was refused
 	hostBytes int64             // memory of the server's machine
 	usedBytes int64             // memory that the server holds
-	file      file              // what it says of its append-only file
 }
 
 // ask reads what a durability proof needs, in one round trip.
@@ -35,7 +34,6 @@ func ask(ctx context.Context, c redis.Cmdable) (server, error) {
 	general := pipe.Info(ctx, "server")
 	role := pipe.Info(ctx, "replication")
 	memory := pipe.Info(ctx, "memory")
-	kept := pipe.Info(ctx, "persistence")
 	persistence := pipe.ConfigGet(ctx, "append*")
 	limits := pipe.ConfigGet(ctx, "maxmemory*")
 	if _, err := pipe.Exec(ctx); general.Val() == "" && general.Err() == nil {
@@ -45,7 +43,7 @@ func ask(ctx context.Context, c redis.Cmdable) (server, error) {
 		s.noInfo = true
 		return s, nil
 	}
-	for _, err := range []error{general.Err(), role.Err(), memory.Err(), kept.Err()} {
+	for _, err := range []error{general.Err(), role.Err(), memory.Err()} {
 		if err != nil {
 			return s, err
 		}
@@ -55,7 +53,6 @@ func ask(ctx context.Context, c redis.Cmdable) (server, error) {
 	if host := infoField(role.Val(), "master_host"); host != "" {
 		s.master = net.JoinHostPort(host, infoField(role.Val(), "master_port"))
 	}
-	s.file = fileOf(kept.Val())
 	s.hostBytes, _ = strconv.ParseInt(infoField(memory.Val(), "total_system_memory"), 10, 64)
 	s.usedBytes, _ = strconv.ParseInt(infoField(memory.Val(), "used_memory"), 10, 64)
 	if s.noConfig = errors.Join(persistence.Err(), limits.Err()); s.noConfig != nil {
@@ -115,14 +112,16 @@ func (s server) prove() error {
 // it does not end, nor, in a strict log, to one that was not proved, whatever it was
 // restarted with.
 func (l *Log) enter(ctx context.Context, c *redis.Conn) error {
-	s, err := ask(ctx, c)
-	if err != nil {
-		return l.awayOrFatal(err)
+	if l.cfg.Strict {
+		s, err := ask(ctx, c)
+		if err != nil {
+			return l.awayOrFatal(err)
+		}
+		if err := s.prove(); err != nil {
+			return l.unproved(err)
+		}
 	}
-	if err := s.prove(); err != nil && l.cfg.Strict {
-		return l.unproved(err)
-	}
-	return l.renewFile(ctx, c, s.file)
+	return l.renewFile(ctx, c)
 }
 
 // unproved is fatal for a log in use; while opening it is only an error.

@@ -2,7 +2,9 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,13 +21,18 @@ type file struct {
 	rewriting bool // that goes on, or will as soon as something else has ended
 }
 
-func fileOf(info string) file {
+// askFile asks for it. The embedded Redis has none.
+func askFile(ctx context.Context, c *redis.Conn) (file, error) {
+	info, err := c.Info(ctx, "persistence").Result()
+	if reply, ok := errors.AsType[redis.Error](err); ok && strings.Contains(reply.Error(), "not supported") {
+		return file{}, nil
+	}
 	rewrites := infoField(info, "aof_rewrites") // Redis 7.0
 	return file{
 		kept:      infoField(info, "aof_enabled") == "1" && rewrites != "",
 		anew:      rewrites != "0" && infoField(info, "aof_last_bgrewrite_status") == "ok",
 		rewriting: infoField(info, "aof_rewrite_in_progress") == "1" || infoField(info, "aof_rewrite_scheduled") == "1",
-	}
+	}, err
 }
 
 func (f file) fresh() bool { return f.anew && !f.rewriting }
@@ -44,12 +51,15 @@ const (
 // outputs of a unit, say, without its position. A file that is written anew has only
 // what is in memory. Where Redis refuses or fails, the log says so and goes on: it
 // would notice what came back, and stop.
-func (l *Log) renewFile(ctx context.Context, c *redis.Conn, f file) error {
-	if !f.kept || f.fresh() || !f.rewriting && !l.mayAskForFile() {
-		return nil
+func (l *Log) renewFile(ctx context.Context, c *redis.Conn) error {
+	f, err := askFile(ctx, c)
+	if err != nil || !f.kept || f.fresh() || !f.rewriting && !l.mayAskForFile() {
+		return l.awayOrFatal(err)
 	}
 	if !f.rewriting {
-		if err := c.BgRewriteAOF(ctx).Err(); err != nil {
+		if err := c.BgRewriteAOF(ctx).Err(); notRefused(err) != nil {
+			return l.awayOrFatal(err)
+		} else if err != nil {
 			l.fileStays(err)
 			return nil
 		}
@@ -58,11 +68,9 @@ func (l *Log) renewFile(ctx context.Context, c *redis.Conn, f file) error {
 		if !lifecycle.Sleep(ctx, rewritePoll) {
 			return node.AsAway(fmt.Errorf("redis writes its file anew after its start: %w", context.Cause(ctx)))
 		}
-		s, err := ask(ctx, c)
-		if err != nil {
+		if f, err = askFile(ctx, c); err != nil {
 			return l.awayOrFatal(err)
 		}
-		f = s.file
 	}
 	if !f.fresh() {
 		l.fileStays("it began and failed")
