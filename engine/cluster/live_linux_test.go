@@ -150,17 +150,15 @@ func configured(t *testing.T, l planted) {
 // not tell is a finding.
 func TestClusterSilentManagementIsReported(t *testing.T) {
 	l := shared(t, topology.Quorum)
-	c := l.RabbitCluster
-	l.Sound(t, "C10")
-	if _, err := c.Tool("WIN3", "rabbitmq-plugins", "disable", "rabbitmq_management"); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if _, err := c.Tool("WIN3", "rabbitmq-plugins", "enable", "rabbitmq_management"); err != nil {
-			t.Error(err)
+	silence := func(verb string) {
+		t.Helper()
+		if out, err := l.NodeCtl("WIN3", "eval", "application:"+verb+"(rabbitmq_management)."); err != nil {
+			t.Fatalf("%v\n%s", err, out)
 		}
-		l.Sound(t, "C10")
-	}()
+	}
+	l.Sound(t, "C10")
+	silence("stop")
+	defer silence("start")
 	l.Await(t, "C02", func() error {
 		if got := clustertest.Amiss(l.Verify(t, nil)); !slices.Contains(got, "C02") {
 			return fmt.Errorf("findings %v", got)
