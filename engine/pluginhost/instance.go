@@ -52,7 +52,7 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	if prog.Detach != nil {
 		return joinAttached(ctx, cfg, node, prog)
 	}
-	identity, err := pluginv1.NewIdentity()
+	id, err := newIdentity()
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	inst := &instance{cfg: cfg, name: prog.Name + "@" + prog.Version, proc: proc, gone: make(chan struct{}), leave: func() {}}
 	inst.log = cfg.Logger.With("plugin", inst.name, "node", node.Node)
 	inst.out.log, inst.err.log = inst.log, inst.log
-	inst.client = plugin.NewClient(inst.clientConfig(identity, cfg.environment(node.Workers)))
+	inst.client = plugin.NewClient(inst.clientConfig(id, cfg.environment(node.Workers)))
 	inst.logs.Go(func() { copyLog(proc.stderr, inst.log) })
 	if err := inst.begin(ctx, node, prog.Binary); err != nil {
 		if end := inst.exitStatus(); end != "" {
@@ -76,9 +76,9 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	return inst, nil
 }
 
-func (inst *instance) clientConfig(identity pluginv1.Identity, env []string) *plugin.ClientConfig {
+func (inst *instance) clientConfig(id identity, env []string) *plugin.ClientConfig {
 	if !inst.cfg.InsecureSocket {
-		env = append(env, pluginv1.HostCertEnv+"="+identity.PEM())
+		env = append(env, hostCertEnv+"="+id.pem())
 	}
 	config := &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
@@ -101,10 +101,10 @@ func (inst *instance) clientConfig(identity pluginv1.Identity, env []string) *pl
 		},
 	}
 	if !inst.cfg.InsecureSocket {
-		config.TLSConfig = identity.Host()
+		config.TLSConfig = id.host()
 		// Later options count; go-plugin puts the plugin's certificate into the
 		// configuration when it has read the handshake line.
-		tls := pluginv1.BurstTLS(func() *tls.Config { return config.TLSConfig })
+		tls := newBurstTLS(func() *tls.Config { return config.TLSConfig })
 		config.GRPCDialOptions = append(config.GRPCDialOptions, grpc.WithTransportCredentials(tls))
 	}
 	return config
@@ -228,6 +228,7 @@ type Problem struct {
 	Text string
 }
 
+// Error names the places in the configuration, one after another.
 func (e *ConfigError) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {

@@ -49,7 +49,7 @@ func connectOnly(cfg Config) (*Log, error) {
 	if l.opts, err = l.options(); err != nil {
 		return nil, err
 	}
-	l.opts.OnConnect = nil
+	l.opts.OnConnect = nil // whoever looks changes nothing, not even the file
 	l.connect()
 	return l, nil
 }

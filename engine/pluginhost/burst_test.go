@@ -1,4 +1,4 @@
-package pluginv1
+package pluginhost
 
 import (
 	"bytes"
@@ -29,14 +29,14 @@ func (c counted) Write(p []byte) (int, error) {
 // sides are the two configurations of a connection, as after the handshake line.
 func sides(t *testing.T) (host, plugin *tls.Config) {
 	t.Helper()
-	h, err1 := NewIdentity()
-	p, err2 := NewIdentity()
+	h, err1 := newIdentity()
+	p, err2 := newIdentity()
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	host, plugin = h.Host(), p.Host()
+	host, plugin = h.host(), p.host()
 	host.RootCAs, plugin.ClientCAs = x509.NewCertPool(), x509.NewCertPool()
-	if !host.RootCAs.AppendCertsFromPEM([]byte(p.PEM())) || !plugin.ClientCAs.AppendCertsFromPEM([]byte(h.PEM())) {
+	if !host.RootCAs.AppendCertsFromPEM([]byte(p.pem())) || !plugin.ClientCAs.AppendCertsFromPEM([]byte(h.pem())) {
 		t.Fatal("no certificates")
 	}
 	return host, plugin
@@ -80,10 +80,10 @@ func TestABurstIsOneWrite(t *testing.T) {
 		host credentials.TransportCredentials
 		most int64
 	}{
-		"burst":      {BurstTLS(func() *tls.Config { return host }), 1},
+		"burst":      {newBurstTLS(func() *tls.Config { return host }), 1},
 		"crypto/tls": {credentials.NewTLS(host), 1 << 20},
 	} {
-		h, p, writes, err := connect(t, c.host, BurstTLS(func() *tls.Config { return plugin }))
+		h, p, writes, err := connect(t, c.host, newBurstTLS(func() *tls.Config { return plugin }))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestABurstIsOneWrite(t *testing.T) {
 
 func TestABurstSaysWhatBecameOfIt(t *testing.T) {
 	host, plugin := sides(t)
-	h, p, _, err := connect(t, BurstTLS(func() *tls.Config { return host }), BurstTLS(func() *tls.Config { return plugin }))
+	h, p, _, err := connect(t, newBurstTLS(func() *tls.Config { return host }), newBurstTLS(func() *tls.Config { return plugin }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestAStrangerIsNotServed(t *testing.T) {
 		host    *tls.Config
 		trusted bool
 	}{"the host": {host, true}, "another": {stranger, false}} {
-		h, _, _, err := connect(t, BurstTLS(func() *tls.Config { return c.host }), BurstTLS(func() *tls.Config { return plugin }))
+		h, _, _, err := connect(t, newBurstTLS(func() *tls.Config { return c.host }), newBurstTLS(func() *tls.Config { return plugin }))
 		if err == nil {
 			_, err = h.Write([]byte("x"))
 		}
@@ -131,7 +131,7 @@ func TestAStrangerIsNotServed(t *testing.T) {
 		}
 	}
 	other, _ := sides(t) // trusts another plugin
-	if _, _, _, err := connect(t, BurstTLS(func() *tls.Config { return other }), BurstTLS(func() *tls.Config { return plugin })); err == nil {
+	if _, _, _, err := connect(t, newBurstTLS(func() *tls.Config { return other }), newBurstTLS(func() *tls.Config { return plugin })); err == nil {
 		t.Error("the host takes any plugin")
 	}
 }

@@ -1,4 +1,4 @@
-package pluginv1
+package pluginhost
 
 import (
 	"crypto/ecdsa"
@@ -13,37 +13,36 @@ import (
 	"time"
 )
 
-// HostCertEnv names the environment variable that carries the host's certificate to a
-// plugin, in PEM. The plugin's own is the sixth part of its handshake line, in base64 of
-// its DER. Both are go-plugin's, under the name AutoMTLS.
-const HostCertEnv = "PLUGIN_CLIENT_CERT"
+// hostCertEnv names the environment variable that carries the host's certificate to a
+// plugin, in PEM: that of go-plugin's AutoMTLS.
+const hostCertEnv = "PLUGIN_CLIENT_CERT"
 
 // serverName is what both certificates are made out to.
 const serverName = "localhost"
 
-// TLSVersion is the lowest that either side accepts.
-const TLSVersion = tls.VersionTLS12
+// tlsVersion is the lowest that either side accepts.
+const tlsVersion = tls.VersionTLS12
 
-// Identity is the key and certificate of one side of a connection, made for this one
-// process. It is what go-plugin's AutoMTLS makes, with the curve P-256: its P-521 takes
-// a hundred times the processor time, a good part of a plugin's start.
-type Identity struct{ tls.Certificate }
+// identity is the host's key and certificate for one plugin process. It is what
+// go-plugin's AutoMTLS makes, with the curve P-256: its P-521, for which Go has no fast
+// arithmetic, took a good part of a plugin's start.
+type identity struct{ tls.Certificate }
 
-// NewIdentity makes a fresh one.
-func NewIdentity() (Identity, error) {
+// newIdentity makes a fresh one.
+func newIdentity() (identity, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return Identity{}, fmt.Errorf("key for TLS: %w", err)
+		return identity{}, fmt.Errorf("key for TLS: %w", err)
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 128))
 	if err != nil {
-		return Identity{}, fmt.Errorf("certificate for TLS: %w", err)
+		return identity{}, fmt.Errorf("certificate for TLS: %w", err)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template(serial), template(serial), key.Public(), key)
 	if err != nil {
-		return Identity{}, fmt.Errorf("certificate for TLS: %w", err)
+		return identity{}, fmt.Errorf("certificate for TLS: %w", err)
 	}
-	return Identity{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
+	return identity{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
 }
 
 // template describes a certificate that vouches for itself.
@@ -62,16 +61,16 @@ func template(serial *big.Int) *x509.Certificate {
 	}
 }
 
-// PEM returns the certificate as it is in [HostCertEnv].
-func (i Identity) PEM() string {
+// pem is the certificate as it is in hostCertEnv.
+func (i identity) pem() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate.Certificate[0]}))
 }
 
-// Host returns the host's configuration. Whom it trusts, the certificate of the
+// host returns the host's configuration. Whom it trusts, the certificate of the
 // plugin's handshake line, go-plugin puts in.
-func (i Identity) Host() *tls.Config {
+func (i identity) host() *tls.Config {
 	return &tls.Config{
-		Certificates: []tls.Certificate{i.Certificate}, MinVersion: TLSVersion,
+		Certificates: []tls.Certificate{i.Certificate}, MinVersion: tlsVersion,
 		ClientAuth: tls.RequireAndVerifyClientCert, ServerName: serverName,
 	}
 }

@@ -1,4 +1,4 @@
-package pluginv1
+package pluginhost
 
 import (
 	"bufio"
@@ -13,16 +13,17 @@ import (
 // burstBuffer is how much a connection reads at once, in bytes.
 const burstBuffer = 128 << 10
 
-// BurstTLS returns gRPC's TLS with fewer calls of the kernel: crypto/tls writes and
+// newBurstTLS returns gRPC's TLS with fewer calls of the kernel: crypto/tls writes and
 // reads each record of 16 KiB by a call of its own, each of which may wake the other
 // process. Here all records of one write go out together, and a read takes as many as
 // have come. config is asked at each handshake, and is not changed.
-func BurstTLS(config func() *tls.Config) credentials.TransportCredentials { return burstTLS{config} }
+func newBurstTLS(config func() *tls.Config) credentials.TransportCredentials { return burstTLS{config} }
 
 type burstTLS struct{ config func() *tls.Config }
 
 func (b burstTLS) within() credentials.TransportCredentials { return credentials.NewTLS(b.config()) }
 
+// ClientHandshake and ServerHandshake put TLS over a connection that gathers.
 func (b burstTLS) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	below := newBurstConn(raw)
 	conn, info, err := b.within().ClientHandshake(ctx, authority, below)
