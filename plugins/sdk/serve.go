@@ -35,6 +35,7 @@ func Serve(p Plugin) {
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if hosted {
+		outliveReaders()
 		go exitWithHost(os.Stdin)
 		_ = os.WriteFile("/proc/self/comm", []byte(p.Name), 0) // for ps and top; elsewhere there is no such file
 	}

@@ -3,3 +3,5 @@
 package sdk
 
 func killGroup() {}
+
+func outliveReaders() {}
