@@ -86,10 +86,10 @@ func benchmark(b *testing.B, tr node.Transform, pid int, events []*event.Event) 
 }
 
 func BenchmarkHop(b *testing.B) {
-	for _, socket := range []string{"tls", "plain"} {
-		tr := start(b, "good", pluginhost.Config{InsecureSocket: socket == "plain"}, double)
+	for way, over := range ways {
+		tr := start(b, "good", over(pluginhost.Config{}), double)
 		for _, c := range units {
-			b.Run(socket+"/"+c.name, func(b *testing.B) { benchmark(b, tr, tr.PID(), c.events) })
+			b.Run(way+"/"+c.name, func(b *testing.B) { benchmark(b, tr, tr.PID(), c.events) })
 		}
 	}
 	direct := inProcess(b)

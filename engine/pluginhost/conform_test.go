@@ -89,8 +89,11 @@ func TestStateConformsInProcessAndThroughAProcess(t *testing.T) {
 	inProcess := func(id string, _ map[string]any) (node.Transform, error) {
 		return keeper.Open(nil, sdk.Node{ID: id, Lanes: 4})
 	}
-	through := processesOf(t, pluginhost.New(pluginhost.Config{Dir: dir, SourceDir: "-"}), "keeper")
-	for way, open := range map[string]func(id string, options map[string]any) (node.Transform, error){"in process": inProcess, "through a process": through} {
+	opens := map[string]func(id string, options map[string]any) (node.Transform, error){"in process": inProcess}
+	for way, over := range ways {
+		opens["through a process, by "+way] = processesOf(t, pluginhost.New(over(pluginhost.Config{Dir: dir, SourceDir: "-"})), "keeper")
+	}
+	for way, open := range opens {
 		t.Run(way, func(t *testing.T) { transformtest.Run(t, transformtest.Suite{Cases: cases, Open: open}) })
 	}
 }
@@ -120,7 +123,12 @@ func processesOf(t *testing.T, host *pluginhost.Host, ref string) func(id string
 // TestStateIsTheSameBothWays sends random units, among them ones that fail, in process
 // and through one: results, errors' classes and states are the same at every step.
 func TestStateIsTheSameBothWays(t *testing.T) {
-	tr := start(t, "keeper", pluginhost.Config{}, nil)
+	for way, over := range ways {
+		t.Run(way, func(t *testing.T) { stateIsTheSame(t, start(t, "keeper", over(pluginhost.Config{}), nil)) })
+	}
+}
+
+func stateIsTheSame(t *testing.T, tr *pluginhost.Transform) {
 	direct, err := keeper.Open(nil, sdk.Node{ID: "n", Lanes: 4})
 	if err != nil {
 		t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 
 // Limits of what is under way on a stream.
 const (
-	chunkSize  = pluginv1.ChunkBytes     // of a chunk, by the estimate of [encodedSize]
-	windowSize = 4 * pluginv1.ChunkBytes // of a unit's unanswered chunks; well below the stream's window
+	chunkSize  = pluginv1.ChunkBytes  // of a chunk, by the estimate of [encodedSize]
+	windowSize = pluginv1.WindowBytes // of a unit's unanswered chunks
 )
 
 // What the host keeps of an answer besides what is on the wire, in bytes.
@@ -37,8 +37,9 @@ func encodedSize(e *event.Event) int {
 }
 
 // exchange is one unit's way to the plugin and back. Chunks are sent ahead of
-// their answers within windowSize, so that both sides work at the same time and
-// neither can block the other for ever.
+// their answers within windowSize, so that both sides work at the same time. As
+// much has room on the way: sending never waits for a plugin that waits for its answer
+// to be read.
 type exchange struct {
 	lane    *lane
 	in      *node.Batch
@@ -49,6 +50,7 @@ type exchange struct {
 	answered int     // events answered in full
 	chunks   []chunk // sent and not answered, in order
 	window   int     // their sizes together
+	next     chunk   // encoded and not sent; none: its size is 0
 	received int64   // bytes of the answer, and of what the host keeps of it
 	last     bool    // the answer is complete
 	open     bool    // results[answered] has outputs of an earlier message
@@ -58,10 +60,8 @@ type chunk struct{ end, size int }
 
 func (x *exchange) run() error {
 	for !x.last {
-		for x.sent < len(x.in.Events) && (x.window == 0 || x.window < windowSize) {
-			if err := x.send(); err != nil {
-				return err
-			}
+		if err := x.send(); err != nil {
+			return err
 		}
 		if err := x.receive(); err != nil {
 			return err
@@ -73,8 +73,31 @@ func (x *exchange) run() error {
 	return nil
 }
 
-// send sends the next chunk.
+// send sends chunks while the window has room for them. The one that has to wait is
+// encoded by then.
 func (x *exchange) send() error {
+	for x.sent < len(x.in.Events) {
+		if x.next.size == 0 {
+			if err := x.encode(); err != nil {
+				return err
+			}
+		}
+		if x.window > 0 && x.window+x.next.size > windowSize {
+			return nil
+		}
+		if err := x.lane.stream.SendMsg(&x.lane.req); err != nil {
+			// The reason is what the stream's receiving half says.
+			return errors.Join(err, x.lane.stream.RecvMsg(&x.lane.resp))
+		}
+		x.chunks = append(x.chunks, x.next)
+		x.window += x.next.size
+		x.sent, x.next = x.next.end, chunk{}
+	}
+	return nil
+}
+
+// encode makes the next chunk.
+func (x *exchange) encode() error {
 	l, events := x.lane, x.in.Events
 	end, size, state := x.sent, 0, 0
 	l.req.State = l.req.State[:0]
@@ -94,13 +117,7 @@ func (x *exchange) send() error {
 		return refused("an event of %d bytes with %d bytes of state does not fit in a message of %d bytes", len(frame), state, limit)
 	}
 	l.req.Unit, l.req.Frame, l.req.Last = l.unit, frame, end == len(events)
-	if err := l.stream.Send(&l.req); err != nil {
-		// The reason is what the stream's receiving half says.
-		return errors.Join(err, l.stream.RecvMsg(&l.resp))
-	}
-	x.chunks = append(x.chunks, chunk{end, size + state})
-	x.window += size + state
-	x.sent = end
+	x.next = chunk{end, len(frame) + state}
 	return nil
 }
 

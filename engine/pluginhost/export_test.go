@@ -25,3 +25,9 @@ func (h *Host) SwapWithoutDrain(t *Transform, version string) error {
 
 // Worse is worse.
 var Worse = worse
+
+// OverGRPC returns c without lane sockets, as for a plugin that does not know them.
+func (c Config) OverGRPC() Config {
+	c.overGRPC = true
+	return c
+}

@@ -1,7 +1,7 @@
 // Package pluginhost runs plugins: programs of their own, one process for each
-// plugin node, that handle the units of a stage over gRPC. It finds or builds the
-// binary, starts and watches the process, and gives the stage a [node.Transform]
-// like any built-in one. It is the only package of the engine that knows
+// plugin node, that handle the units of a stage, over sockets or gRPC. It finds or
+// builds the binary, starts and watches the process, and gives the stage a
+// [node.Transform] like any built-in one. It is the only package of the engine that knows
 // go-plugin and gRPC; it decides nothing about errors beyond their class.
 package pluginhost
 
@@ -62,6 +62,8 @@ type Config struct {
 	Env            []string          // names of environment variables that plugins see besides the usual ones
 	Attach         map[string]string // plugins that run already, by name: their sockets; see [ParseAttach]
 	InsecureSocket bool              // no TLS on the unix socket; its folder is private all the same
+
+	overGRPC bool // no lane sockets: for tests
 }
 
 func (c Config) withDefaults() Config {

@@ -3,6 +3,7 @@ package pluginhost_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/millrace/millrace/engine/event"
 	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
@@ -53,11 +55,70 @@ func serveGarbage() {
 type hostile struct {
 	name  string
 	exits bool // when it is to drain
+	able  []string
 	pluginv1.UnimplementedPluginServer
 	plugin.NetRPCUnsupportedPlugin
 }
 
-func serveHostile(h *hostile) { serveRaw(h) }
+func serveHostile(h *hostile) {
+	lanes, err := pluginv1.ListenLanes()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if lanes != nil {
+		h.able = []string{pluginv1.LaneSockets}
+		go h.serveLanes(lanes)
+	}
+	serveRaw(h)
+}
+
+func (h *hostile) serveLanes(lanes *pluginv1.LaneListener) {
+	for {
+		conn, err := lanes.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			if err := h.serve(rawLane{pluginv1.NewLaneConn(conn), conn}); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+			_ = conn.Close() // the host has had enough, or will have
+		}()
+	}
+}
+
+// rawStream is either kind of stream.
+type rawStream interface {
+	Recv() (*pluginv1.ProcessRequest, error)
+	Send(*pluginv1.ProcessResponse) error
+}
+
+// rawLane is a lane socket that sends whatever it is told to.
+type rawLane struct {
+	*pluginv1.LaneConn
+	raw net.Conn
+}
+
+func (l rawLane) Recv() (*pluginv1.ProcessRequest, error) {
+	req := &pluginv1.ProcessRequest{}
+	return req, l.RecvMsg(req)
+}
+
+func (l rawLane) Send(resp *pluginv1.ProcessResponse) error {
+	body, err := proto.Marshal(resp)
+	if err != nil {
+		return err
+	}
+	_, err = l.raw.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(body))), body...))
+	return err
+}
+
+// rubbish is what no message is, by the word for it.
+var rubbish = map[string][]byte{
+	"4 GiB claimed": {0xff, 0xff, 0xff, 0xff, 0},
+	"no protobuf":   {3, 0, 0, 0, 0xff, 0xff, 0xff},
+	"half of one":   {9, 0, 0, 0, 1},
+}
 
 // serveRaw serves a plugin that stands on no SDK.
 func serveRaw(p plugin.Plugin) {
@@ -83,7 +144,7 @@ func (h *hostile) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientCo
 }
 
 func (h *hostile) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
-	return &pluginv1.DescribeResponse{Name: h.name, Version: "1.0.0"}, nil
+	return &pluginv1.DescribeResponse{Name: h.name, Version: "1.0.0", Capabilities: h.able}, nil
 }
 
 func (h *hostile) Configure(context.Context, *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
@@ -99,7 +160,9 @@ func (h *hostile) Drain(ctx context.Context, _ *pluginv1.DrainRequest) (*pluginv
 	return nil, ctx.Err()
 }
 
-func (h *hostile) Process(stream pluginv1.Plugin_ProcessServer) error {
+func (h *hostile) Process(stream pluginv1.Plugin_ProcessServer) error { return h.serve(stream) }
+
+func (h *hostile) serve(stream rawStream) error {
 	for {
 		req, err := stream.Recv()
 		if err != nil {
@@ -111,6 +174,10 @@ func (h *hostile) Process(stream pluginv1.Plugin_ProcessServer) error {
 		}
 		resp := &pluginv1.ProcessResponse{Unit: req.Unit, Frame: req.Frame, Last: req.Last}
 		bad, _ := f.Events[0].Record.Get("bad")
+		if lane, ok := stream.(rawLane); ok && rubbish[bad.Text()] != nil {
+			_, err := lane.raw.Write(rubbish[bad.Text()])
+			return err
+		}
 		if err := h.spoil(resp, f, bad.Text()); err != nil {
 			return err
 		}
@@ -151,7 +218,7 @@ func endless(bad string, f *event.Frame) *pluginv1.ProcessResponse {
 }
 
 // flood repeats part until the host has had enough.
-func flood(stream pluginv1.Plugin_ProcessServer, unit uint64, part *pluginv1.ProcessResponse) error {
+func flood(stream rawStream, unit uint64, part *pluginv1.ProcessResponse) error {
 	for range 1000 {
 		if err := stream.Send(&pluginv1.ProcessResponse{Unit: unit, Frame: slices.Clone(part.Frame), Outputs: part.Outputs, Rejects: part.Rejects, More: true}); err != nil {
 			return err

@@ -2,7 +2,6 @@ package pluginhost
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +32,7 @@ type instance struct {
 	client *plugin.Client   // nil if the process was started by somebody else
 	conn   *grpc.ClientConn // to such a process
 	rpc    pluginv1.PluginClient
+	lanes  *pluginv1.LaneDialer // nil: streams go over gRPC
 	logs   sync.WaitGroup
 	out    lineWriter // standard output after the handshake
 	err    lineWriter // standard error as go-plugin's server hands it on
@@ -63,7 +63,7 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	inst := &instance{cfg: cfg, name: prog.Name + "@" + prog.Version, proc: proc, gone: make(chan struct{}), leave: func() {}}
 	inst.log = cfg.Logger.With("plugin", inst.name, "node", node.Node)
 	inst.out.log, inst.err.log = inst.log, inst.log
-	inst.client = plugin.NewClient(inst.clientConfig(id, cfg.environment(node.Workers)))
+	inst.client = plugin.NewClient(inst.clientConfig(id, inst.offerLanes(cfg.environment(node.Workers))))
 	inst.logs.Go(func() { copyLog(proc.stderr, inst.log) })
 	if err := inst.begin(ctx, node, prog.Binary); err != nil {
 		if end := inst.exitStatus(); end != "" {
@@ -102,10 +102,6 @@ func (inst *instance) clientConfig(id identity, env []string) *plugin.ClientConf
 	}
 	if !inst.cfg.InsecureSocket {
 		config.TLSConfig = id.host()
-		// Later options count; go-plugin puts the plugin's certificate into the
-		// configuration when it has read the handshake line.
-		tls := newBurstTLS(func() *tls.Config { return config.TLSConfig })
-		config.GRPCDialOptions = append(config.GRPCDialOptions, grpc.WithTransportCredentials(tls))
 	}
 	return config
 }
@@ -201,6 +197,10 @@ func (inst *instance) describe(ctx context.Context, node NodeConfig, bin Binary)
 		return fmt.Errorf("the program calls itself %s", clip(d.Name+"@"+d.Version, 200))
 	}
 	inst.layouts = layoutsOf(d)
+	if !slices.Contains(d.Capabilities, pluginv1.LaneSockets) {
+		inst.lanes.Close()
+		inst.lanes = nil
+	}
 	return suits(node.Reads, d.InputContent)
 }
 
@@ -317,6 +317,7 @@ func (inst *instance) exitStatus() string {
 func (inst *instance) bury() {
 	inst.leave()
 	inst.kill()
+	inst.lanes.Close()
 	inst.disconnect()
 	inst.proc.release()
 	inst.logs.Wait()

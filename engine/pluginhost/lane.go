@@ -25,7 +25,7 @@ type lane struct {
 	work   *worker       // guarded by mu: that the next unit goes to
 	moved  chan struct{} // guarded by mu: closed when work changes
 	inst   *instance     // guarded by mu, as all below: that stream belongs to; nil: no stream
-	stream pluginv1.Plugin_ProcessClient
+	stream stream
 	cancel context.CancelFunc
 	unit   uint64
 	frame  event.Frame
@@ -183,10 +183,8 @@ func (l *lane) open(inst *instance) error {
 		return nil
 	}
 	l.drop()
-	ctx, cancel := context.WithCancel(context.Background())
-	stream, err := inst.rpc.Process(ctx)
+	stream, cancel, err := inst.open()
 	if err != nil {
-		cancel()
 		inst.autopsy(fmt.Errorf("opening a stream: %w", err))
 		return node.AsUnsure(inst.why())
 	}

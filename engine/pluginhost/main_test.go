@@ -44,6 +44,7 @@ var programs = map[string]func(){
 	"versioned": serveVersioned,
 	"counter":   serveCounter,
 	"keeper":    func() { sdk.Serve(keeper) },
+	"waiter":    func() { sdk.Serve(waiter) },
 }
 
 // What this test binary can be besides: hosts in a process of their own.
@@ -145,6 +146,20 @@ var good = sdk.Map("good", "1.0.0", func(c *goodConfig) (sdk.Func, error) {
 		return e.SetFloat("value", v*c.Factor)
 	}, nil
 })
+
+// waiter waits for the end of its stream.
+var waiter = sdk.Batch("waiter", "1.0.0", func(*struct{}, sdk.Node) (node.Transform, error) { return waiting{}, nil })
+
+type waiting struct{}
+
+func (waiting) Process(ctx context.Context, _ *node.Batch) ([]node.Result, error) {
+	slog.Info("begun")
+	<-ctx.Done()
+	slog.Info("given up")
+	return nil, ctx.Err()
+}
+
+func (waiting) Close() error { return nil }
 
 // breed starts children that outlive whatever asked for them.
 func breed(children int) {

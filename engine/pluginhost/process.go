@@ -64,6 +64,13 @@ func newProcess(prog *registry.Program, l limits) (*process, error) {
 	return p, nil
 }
 
+// inherit gives the process file, which it has under the number that is returned.
+func (p *process) inherit(file *os.File) int {
+	p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, file)
+	p.theirs = append(p.theirs, file)
+	return 2 + len(p.cmd.ExtraFiles)
+}
+
 func closeAll(files []*os.File) {
 	for _, f := range files {
 		if f != nil {

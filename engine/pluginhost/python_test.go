@@ -60,7 +60,13 @@ func startPython(t testing.TB, cfg pluginhost.Config, name string, with map[stri
 // TestPluginPythonOutcomes: what a plugin in Python may do with an event comes out
 // as from one in Go.
 func TestPluginPythonOutcomes(t *testing.T) {
-	tr, direct := startPython(t, pluginhost.Config{}, "echo", nil), inProcess(t)
+	for way, over := range ways {
+		t.Run(way, func(t *testing.T) { pythonOutcomes(t, startPython(t, over(pluginhost.Config{}), "echo", nil)) })
+	}
+}
+
+func pythonOutcomes(t *testing.T, tr *pluginhost.Transform) {
+	direct := inProcess(t)
 	raw := record(9)
 	raw.Record, raw.Payload, raw.ContentType = nil, []byte("x"), "text/plain"
 	for name, in := range map[string]*node.Batch{
@@ -96,8 +102,16 @@ func TestPluginPythonOutcomes(t *testing.T) {
 }
 
 func TestPluginPythonErrorsKeepTheirClass(t *testing.T) {
-	log := &logBuffer{}
-	tr := startPython(t, pluginhost.Config{Logger: log.logger(), MaxAnswerBytes: 40 << 20}, "echo", nil)
+	for way, over := range ways {
+		t.Run(way, func(t *testing.T) {
+			log := &logBuffer{}
+			tr := startPython(t, over(pluginhost.Config{Logger: log.logger(), MaxAnswerBytes: 40 << 20}), "echo", nil)
+			pythonErrors(t, tr, log)
+		})
+	}
+}
+
+func pythonErrors(t *testing.T, tr *pluginhost.Transform, log *logBuffer) {
 	for do, want := range map[string]node.Class{"fail": node.Unsure, "away": node.Away, "fatal": node.Fatal, "no such word": node.Unsure} {
 		_, err := tr.Process(within(t), batch(0, record(1, "value", 1), record(2, "do", do), record(3, "value", 1)))
 		if err == nil || node.ClassOf(err) != want || !strings.Contains(err.Error(), "event 1") {
@@ -214,9 +228,11 @@ func TestPluginPythonBuildIsPinned(t *testing.T) {
 }
 
 func BenchmarkPython(b *testing.B) {
-	tr := startPython(b, pluginhost.Config{}, "echo", nil)
-	for _, c := range units {
-		b.Run("pass/"+c.name, func(b *testing.B) { benchmark(b, tr, tr.PID(), c.events) })
+	for way, over := range ways {
+		tr := startPython(b, over(pluginhost.Config{}), "echo", nil)
+		for _, c := range units {
+			b.Run("pass/"+way+"/"+c.name, func(b *testing.B) { benchmark(b, tr, tr.PID(), c.events) })
+		}
 	}
 	scale := startPython(b, pluginhost.Config{}, "scale", map[string]any{"rules": []any{map[string]any{"from": "C", "to": "F", "factor": 2}}})
 	for _, c := range units {

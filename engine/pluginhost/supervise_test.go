@@ -294,7 +294,7 @@ func TestPluginHasNoSecrets(t *testing.T) {
 	tr := start(t, "env", pluginhost.Config{Env: []string{"SITE"}}, nil)
 	known := map[string]bool{}
 	for _, name := range strings.Fields(`PATH LANG LC_ALL TZ TMPDIR SITE GOMEMLIMIT GOGC GOMAXPROCS GOTRACEBACK
-		MILLRACE_PLUGIN PLUGIN_MIN_PORT PLUGIN_MAX_PORT PLUGIN_PROTOCOL_VERSIONS PLUGIN_CLIENT_CERT PLUGIN_UNIX_SOCKET_DIR`) {
+		MILLRACE_PLUGIN PLUGIN_MIN_PORT PLUGIN_MAX_PORT PLUGIN_PROTOCOL_VERSIONS PLUGIN_CLIENT_CERT PLUGIN_UNIX_SOCKET_DIR MILLRACE_PLUGIN_LANES`) {
 		known[name] = true
 	}
 	env := readProc(t, tr.PID(), "environ")

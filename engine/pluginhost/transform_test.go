@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,21 +182,71 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 	}
 }
 
+// ways are the two ways of a lane's stream.
+var ways = map[string]func(pluginhost.Config) pluginhost.Config{
+	"socket": func(c pluginhost.Config) pluginhost.Config { return c }, "gRPC": pluginhost.Config.OverGRPC,
+}
+
+// TestUnitGivenUpIsSeenByThePlugin: a transform that waits need not wait in vain.
+func TestUnitGivenUpIsSeenByThePlugin(t *testing.T) {
+	for way, over := range ways {
+		log := &logBuffer{}
+		tr := start(t, "waiter", over(pluginhost.Config{Logger: log.logger(), CallDeadline: time.Hour}), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, err := tr.Process(ctx, batch(0, manyRecords(5000)...))
+			done <- err
+		}()
+		until(t, way+": the plugin is at it", func() bool { return strings.Contains(log.String(), "begun") })
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v, want the context's", way, err)
+		}
+		until(t, way+": the plugin has seen it", func() bool { return strings.Contains(log.String(), "given up") })
+	}
+}
+
+// TestAnswersLargerThanTheirUnits has both sides send more than is let through at once:
+// a host that does not read while it sends, or a plugin the other way round, must not
+// wait for the other for ever.
+func TestAnswersLargerThanTheirUnits(t *testing.T) {
+	for way, over := range ways {
+		tr := start(t, "good", over(pluginhost.Config{MaxAnswerBytes: 1 << 30, CallDeadline: time.Minute}), double)
+		events := manyRecords(800)
+		for i := range events {
+			events[i] = record(i, "do", "many", "size", 20, "text", strings.Repeat("x", 1<<(i%16)))
+		}
+		for i, r := range mustProcess(t, tr, batch(0, events...)) {
+			if len(r.Outputs) != 20 {
+				t.Fatalf("%s: event %d has %d outputs", way, i, len(r.Outputs))
+			}
+		}
+	}
+}
+
 func TestPluginHostileAnswers(t *testing.T) {
-	tr := start(t, "hostile", pluginhost.Config{
+	cfg := pluginhost.Config{
 		BackoffFirst: time.Millisecond, BackoffMax: time.Millisecond, DrainTimeout: 200 * time.Millisecond,
 		CallDeadline: time.Minute, RestartBudget: 100, MaxAnswerBytes: 8 << 20,
-	}, nil)
-	for _, bad := range []string{"garbage", "too few", "too many", "counts", "unit", "root", "reject", "more", "20 MiB", "closes", "packed", "many outputs", "many rejects"} {
-		_, err := tr.Process(within(t), batch(0, record(1, "bad", bad), record(2, "value", 1)))
-		want := node.Unsure
-		if bad == "20 MiB" || strings.HasPrefix(bad, "many") {
-			want = node.Rejected
+	}
+	answers := []string{"garbage", "too few", "too many", "counts", "unit", "root", "reject", "more", "20 MiB", "closes", "packed", "many outputs", "many rejects"}
+	for way, over := range ways {
+		tr, wrong := start(t, "hostile", over(cfg), nil), answers
+		if way == "socket" {
+			wrong = slices.AppendSeq(slices.Clone(answers), maps.Keys(rubbish))
 		}
-		if err == nil || node.ClassOf(err) != want {
-			t.Errorf("%s: error %v of class %v, want %v", bad, err, node.ClassOf(err), want)
+		for _, bad := range wrong {
+			_, err := tr.Process(within(t), batch(0, record(1, "bad", bad), record(2, "value", 1)))
+			want := node.Unsure
+			if bad == "20 MiB" || bad == "4 GiB claimed" || strings.HasPrefix(bad, "many") {
+				want = node.Rejected
+			}
+			if err == nil || node.ClassOf(err) != want {
+				t.Errorf("%s over %s: error %v of class %v, want %v", bad, way, err, node.ClassOf(err), want)
+			}
+			mustProcess(t, tr, batch(0, record(3, "value", 1)))
 		}
-		mustProcess(t, tr, batch(0, record(3, "value", 1)))
 	}
 }
 

@@ -16,7 +16,7 @@ const partBytes = 1 << 20
 // laneStream answers the chunks of one Process stream, one after another.
 type laneStream struct {
 	server    *server
-	stream    pluginv1.Plugin_ProcessServer
+	stream    stream
 	transform node.Transform
 	lane      int
 	state     *unitState // nil: the plugin keeps none

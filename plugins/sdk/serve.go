@@ -40,13 +40,15 @@ func Serve(p Plugin) {
 		_ = os.WriteFile("/proc/self/comm", []byte(p.Name), 0) // for ps and top; elsewhere there is no such file
 	}
 	slog.SetDefault(log)
+	srv := newServer(p, log)
+	srv.listen()
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  pluginv1.ProtocolVersion,
 			MagicCookieKey:   pluginv1.MagicCookieKey,
 			MagicCookieValue: pluginv1.MagicCookieValue,
 		},
-		Plugins:    plugin.PluginSet{pluginv1.Service: &grpcPlugin{server: newServer(p, log)}},
+		Plugins:    plugin.PluginSet{pluginv1.Service: &grpcPlugin{server: srv}},
 		GRPCServer: newGRPCServer,
 		Logger:     hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr, JSONFormat: true}),
 	})

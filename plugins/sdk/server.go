@@ -22,7 +22,8 @@ type server struct {
 	pluginv1.UnimplementedPluginServer
 	plugin Plugin
 	log    *slog.Logger
-	again  bool // it may be configured again, by the next host
+	again  bool     // it may be configured again, by the next host
+	able   []string // its capabilities
 
 	mu        sync.Mutex
 	transform node.Transform         // guarded by mu; nil until configured
@@ -42,7 +43,7 @@ func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1
 	return &pluginv1.DescribeResponse{
 		Name: s.plugin.Name, Version: s.plugin.Version,
 		ConfigSchema: s.plugin.ConfigSchema, InputContent: s.plugin.Input, Sdk: "go/1",
-		StateVersion: s.plugin.StateVersion, ReadableStateVersions: s.plugin.ReadableStates,
+		StateVersion: s.plugin.StateVersion, ReadableStateVersions: s.plugin.ReadableStates, Capabilities: s.able,
 	}, nil
 }
 
@@ -100,8 +101,11 @@ func (s *server) opened(lane uint32) (node.Transform, *sync.Mutex, error) {
 	return s.transform, s.lanes[lane], nil
 }
 
-// Process serves one lane until the host closes the stream.
-func (s *server) Process(stream pluginv1.Plugin_ProcessServer) error {
+// Process serves one lane of a host that speaks gRPC alone.
+func (s *server) Process(stream pluginv1.Plugin_ProcessServer) error { return s.serve(stream) }
+
+// serve serves one lane until the host closes the stream.
+func (s *server) serve(stream stream) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return endOf(err)

@@ -31,41 +31,52 @@ func (Codec) Name() string { return "proto" }
 
 // Marshal encodes v, a protobuf message.
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
-	var frame *[]byte
-	switch m := v.(type) {
-	case *ProcessRequest:
-		frame = &m.Frame
-	case *ProcessResponse:
-		frame = &m.Frame
-	default:
+	frame := frameOf(v)
+	if frame == nil {
 		return encoding.GetCodecV2("proto").Marshal(v)
 	}
-	bytes := *frame
-	*frame = nil
-	head, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, 0, 32), v.(proto.Message))
+	head, bytes, err := split(make([]byte, 0, 32), v.(proto.Message), frame)
 	if err != nil || len(bytes) == 0 {
 		return mem.BufferSlice{mem.SliceBuffer(head)}, err
 	}
-	head = protowire.AppendTag(head, frameField, protowire.BytesType)
-	head = protowire.AppendVarint(head, uint64(len(bytes)))
 	return mem.BufferSlice{mem.SliceBuffer(head), mem.NewBuffer(&bytes, frames)}, nil
 }
 
 // Unmarshal decodes data into v, a protobuf message.
 func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
+	frame := frameOf(v)
+	if frame == nil {
+		return encoding.GetCodecV2("proto").Unmarshal(data, v)
+	}
+	return unmarshal(joined(data), v.(proto.Message), frame)
+}
+
+// frameOf returns the field frame of a message of Process; nil for any other.
+func frameOf(v any) *[]byte {
 	switch m := v.(type) {
 	case *ProcessRequest:
-		return unmarshal(data, m, &m.Frame)
+		return &m.Frame
 	case *ProcessResponse:
-		return unmarshal(data, m, &m.Frame)
+		return &m.Frame
 	default:
-		return encoding.GetCodecV2("proto").Unmarshal(data, v)
+		return nil
 	}
 }
 
-// unmarshal decodes m; its field frame refers to one fresh copy of data.
-func unmarshal(data mem.BufferSlice, m proto.Message, frame *[]byte) error {
-	raw := joined(data)
+// split encodes m behind head, up to and without the bytes of its frame, which it takes
+// out of m: they are the rest.
+func split(head []byte, m proto.Message, frame *[]byte) (front, rest []byte, err error) {
+	rest, *frame = *frame, nil
+	head, err = proto.MarshalOptions{}.MarshalAppend(head, m)
+	if err != nil || len(rest) == 0 {
+		return head, nil, err
+	}
+	head = protowire.AppendTag(head, frameField, protowire.BytesType)
+	return protowire.AppendVarint(head, uint64(len(rest))), rest, nil
+}
+
+// unmarshal decodes m; its field frame refers to raw.
+func unmarshal(raw []byte, m proto.Message, frame *[]byte) error {
 	var rest, found []byte
 	for len(raw) > 0 {
 		number, kind, tag := protowire.ConsumeTag(raw)
@@ -90,16 +101,23 @@ func unmarshal(data mem.BufferSlice, m proto.Message, frame *[]byte) error {
 	return nil
 }
 
-// joined returns a copy of data in memory that is not cleared first, as it is for
-// strings alone.
+// joined returns a copy of data.
 func joined(data mem.BufferSlice) []byte {
-	var b strings.Builder
-	b.Grow(data.Len())
-	for _, part := range data {
-		b.Write(part.ReadOnlyData())
+	whole := uncleared(data.Len())
+	data.CopyTo(whole)
+	return whole
+}
+
+// uncleared returns fresh memory of n bytes for what is written before it is read. The
+// language has it for strings alone: a message is too large to be cleared for nothing.
+func uncleared(n int) []byte {
+	if n == 0 {
+		return nil
 	}
-	whole := b.String()
-	return unsafe.Slice(unsafe.StringData(whole), len(whole)) // read only, as frames are
+	var b strings.Builder
+	b.Grow(n)
+	b.WriteByte(0) // the data of an empty string may be anywhere
+	return unsafe.Slice(unsafe.StringData(b.String()), n)
 }
 
 // FrameBuffer returns empty memory of at least ChunkBytes for encoding a frame

@@ -18,8 +18,9 @@ const AttachEnv = "MILLRACE_PLUGIN_ATTACH"
 
 // Limits of the Process stream, in bytes.
 const (
-	MaxMessageBytes = 16 << 20 // of one message, both ways
-	ChunkBytes      = 64 << 10 // what a chunk should not be much above
+	MaxMessageBytes = 16 << 20       // of one message, both ways
+	ChunkBytes      = 64 << 10       // what a chunk should not be much above
+	WindowBytes     = 3 * ChunkBytes // of a unit's unanswered chunks, unless it is a lone one
 )
 
 // DescribeArg is the only argument that a plugin program knows: called with it,

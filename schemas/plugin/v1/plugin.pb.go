@@ -2,7 +2,8 @@
 //
 // A plugin is a program that serves this service over gRPC after the handshake
 // of hashicorp/go-plugin (magic cookie and protocol version are in handshake.go).
-// The host opens one Process stream per lane. Events travel as frames, the one
+// The host opens one Process stream per lane, over a socket of its own where the plugin
+// can take one (README.md). Events travel as frames, the one
 // binary format of the project (engine/event, byte table in FORMAT.md), never
 // compressed on this way.
 //
@@ -140,7 +141,7 @@ type DescribeResponse struct {
 	// that takes records.
 	InputContent          []string `protobuf:"bytes,4,rep,name=input_content,json=inputContent,proto3" json:"input_content,omitempty"`
 	OutputContent         []string `protobuf:"bytes,5,rep,name=output_content,json=outputContent,proto3" json:"output_content,omitempty"`                           // likewise
-	Capabilities          []string `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`                                                  // names that a later version gives a meaning
+	Capabilities          []string `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`                                                  // "lane-sockets": see README.md; others: none yet
 	StateVersion          string   `protobuf:"bytes,7,opt,name=state_version,json=stateVersion,proto3" json:"state_version,omitempty"`                              // layout of state values; empty: keeps no state
 	ReadableStateVersions []string `protobuf:"bytes,8,rep,name=readable_state_versions,json=readableStateVersions,proto3" json:"readable_state_versions,omitempty"` // older layouts that it reads
 	Sdk                   string   `protobuf:"bytes,9,opt,name=sdk,proto3" json:"sdk,omitempty"`                                                                    // for logs, such as "go/1"

@@ -2,7 +2,8 @@
 //
 // A plugin is a program that serves this service over gRPC after the handshake
 // of hashicorp/go-plugin (magic cookie and protocol version are in handshake.go).
-// The host opens one Process stream per lane. Events travel as frames, the one
+// The host opens one Process stream per lane, over a socket of its own where the plugin
+// can take one (README.md). Events travel as frames, the one
 // binary format of the project (engine/event, byte table in FORMAT.md), never
 // compressed on this way.
 //

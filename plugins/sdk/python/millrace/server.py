@@ -13,14 +13,13 @@ from concurrent import futures
 
 import grpc
 
-from . import cert, wire
+from . import cert, lanes, wire
 from .errors import ConfigError, ConfigErrors
 from .plugin import UnitError
 
 # schemas/plugin/v1/handshake.go
 COOKIE = ("MILLRACE_PLUGIN", "7c7e5d1f-millrace-plugin")
 PROTOCOL = 1
-MAX_MESSAGE = 16 << 20
 
 _SERVICE = "millrace.plugin.v1.Plugin"
 _MOST_STREAMS = 1024  # lanes that one process can serve
@@ -46,11 +45,15 @@ def serve(plugin):
     threading.Thread(target=_end_with_host, daemon=True).start()
     gc.freeze()  # what is there now stays
     gc.set_threshold(_GARBAGE)
+    ours, control = Server(plugin), lanes.listen()
+    if control is not None:
+        ours.capabilities.append(lanes.CAPABILITY)
+        threading.Thread(target=lanes.serve, args=(control, ours), daemon=True).start()
     with futures.ThreadPoolExecutor(_MOST_STREAMS) as pool:
         server = grpc.server(
             pool,
-            handlers=(Handlers(Server(plugin)),),
-            options=(("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)),
+            handlers=(Handlers(ours),),
+            options=(("grpc.max_receive_message_length", lanes.MAX_MESSAGE), ("grpc.max_send_message_length", lanes.MAX_MESSAGE)),
         )
         path, certificate = _listen(server)
         server.start()
@@ -128,18 +131,23 @@ def _shutdown(_, context):
     return b""
 
 
+class NotConfigured(Exception):
+    """A stream that came before Configure."""
+
+
 class Server:
     """Answers the calls of schemas/plugin/v1 with one plugin."""
 
     def __init__(self, plugin):
         self._plugin = plugin
+        self.capabilities = []  # said when it describes itself
         self._changed = threading.Condition()
         self._transform = None  # until it is configured
         self._lanes = {}  # lane -> lock: one call at a time
         self._busy = self._units = self._last_unit = 0
 
     def describe(self, _, context):
-        return wire.described(self._plugin.name, self._plugin.version)
+        return wire.described(self._plugin.name, self._plugin.version, self.capabilities)
 
     def configure(self, message, context):
         parts = dict(wire.fields(message))
@@ -167,22 +175,29 @@ class Server:
             return wire.number(1, self._units)
 
     def process(self, requests, context):
-        """Serve one lane until the host closes the stream."""
+        """Serve one lane of a host that speaks gRPC alone."""
+        try:
+            yield from self.lane(requests)
+        except NotConfigured as e:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(e))
+
+    def lane(self, requests):
+        """Yield the answers to one lane's requests, until the host sends no more."""
         stream = None
         try:
             for message in requests:
                 chunk = wire.Chunk(message)
                 if stream is None:
-                    stream = Stream(self, *self._opened(chunk.lane, context))
+                    stream = Stream(self, *self._opened(chunk.lane))
                 yield from stream.chunk(chunk)
         finally:
             if stream is not None:
                 stream.release()
 
-    def _opened(self, lane, context):
+    def _opened(self, lane):
         with self._changed:
             if self._transform is None:
-                context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not configured")
+                raise NotConfigured("not configured")
             return self._transform, self._lanes.setdefault(lane, threading.Lock())
 
     def taken(self, by):

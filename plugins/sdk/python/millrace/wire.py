@@ -93,9 +93,9 @@ def error(kind, why, event=-1):
     return b"".join((number(1, kind), text(2, why or "the plugin gives no reason"), number(3, 2 * (event + 1))))
 
 
-def described(name, version):
+def described(name, version, capabilities=()):
     """Return a DescribeResponse."""
-    return text(1, name) + text(2, version) + text(9, "python/1")
+    return text(1, name) + text(2, version) + b"".join(text(6, c) for c in capabilities) + text(9, "python/1")
 
 
 def configured(problems):

@@ -4,14 +4,16 @@ import dataclasses
 import decimal
 import os
 import random
+import socket
 import sys
+import threading
 import typing
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import millrace
-from millrace import cert, config, crc32c, values, wire
+from millrace import cert, config, crc32c, lanes, values, wire
 
 
 class Checksum(unittest.TestCase):
@@ -67,6 +69,46 @@ class Messages(unittest.TestCase):
         for raw in (b"\x08", b"\x12\x05ab", b"\x0b", b"\x80"):
             with self.assertRaises(values.FormatError):
                 list(wire.fields(raw))
+
+
+class Lanes(unittest.TestCase):
+    """The host's half is here, with what a host may send."""
+
+    def setUp(self):
+        self.control, theirs = socket.socketpair()
+        self.addCleanup(self.control.close)
+        os.environ["MILLRACE_PLUGIN_LANES"] = str(theirs.detach())
+        threading.Thread(target=lanes.serve, args=(lanes.listen(), self), daemon=True).start()
+
+    def lane(self, requests):
+        for request in requests:
+            yield request * 2
+
+    def dial(self):
+        ours, theirs = socket.socketpair()
+        socket.send_fds(self.control, [b"\0"], [theirs.fileno()])
+        theirs.close()
+        self.addCleanup(ours.close)
+        ours.settimeout(60)
+        return ours
+
+    def test_messages(self):
+        for _ in range(2):
+            lane = self.dial()
+            lane.sendall(b"\x03\0\0\0abc\0\0\0\0\x01\0\0\0x")
+            lane.shutdown(socket.SHUT_WR)
+            self.assertEqual(lane.makefile("rb").read(), b"\x06\0\0\0abcabc\0\0\0\0\x02\0\0\0xx")
+
+    def test_what_is_none(self):
+        for raw in (b"\xff\xff\xff\xff", b"\x03\0\0", b"\x03\0\0\0ab"):
+            lane = self.dial()
+            lane.sendall(raw)
+            lane.shutdown(socket.SHUT_WR)
+            self.assertEqual(lane.recv(1), b"")
+
+    def test_no_host(self):
+        self.assertNotIn("MILLRACE_PLUGIN_LANES", os.environ)
+        self.assertIsNone(lanes.listen())
 
 
 @dataclasses.dataclass
