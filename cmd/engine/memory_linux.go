@@ -14,8 +14,8 @@ import (
 // target, not a bound: bounds are prefetch, units and mailboxes.
 const memoryTarget = 96 << 20
 
-// targetEvery is how often the target is looked at.
-const targetEvery = 10 * time.Second
+// targetEvery is how often the target is looked at: thousands of viewers may come at once.
+const targetEvery = time.Second
 
 // limitMemory keeps the target until ctx ends, unless GOMEMLIMIT says another.
 func limitMemory(ctx context.Context) {
@@ -23,24 +23,27 @@ func limitMemory(ctx context.Context) {
 		return
 	}
 	for {
-		debug.SetMemoryLimit(targetFor(liveHeap()))
+		debug.SetMemoryLimit(targetFor(inUse()))
 		if !lifecycle.Sleep(ctx, targetEvery) {
 			return
 		}
 	}
 }
 
-// besideHeap is what a process holds besides its heap, in bytes: stacks, what the
-// collector itself needs, and pages that are not given back yet.
+// besideHeap is what a process holds besides its heap and its goroutines' stacks, in
+// bytes: what the collector itself needs, and pages that are not given back yet.
 const besideHeap = 24 << 20
 
-// targetFor is the target while live bytes of the heap are in use: near to them the
-// collector would do nothing else, however little is freed.
-func targetFor(live uint64) int64 { return max(memoryTarget, int64(live)*3/2+besideHeap) }
+// targetFor is the target while live bytes of the heap and of stacks are in use: near to
+// them the collector would do nothing else, however little is freed.
+func targetFor(live, stacks uint64) int64 {
+	return max(memoryTarget, int64(live)*3/2+int64(stacks)+besideHeap)
+}
 
-// liveHeap is what the last collection has found in use, in bytes.
-func liveHeap() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+// inUse is what the last collection has found in use of the heap, and what stacks take
+// now, in bytes.
+func inUse() (live, stacks uint64) {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	return sample[0].Value.Uint64(), sample[1].Value.Uint64()
 }
