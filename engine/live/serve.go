@@ -259,31 +259,58 @@ func (v *viewer) run(ctx context.Context, ping <-chan time.Time) error {
 		if v.own != nil {
 			more = v.wake
 		}
-		next := v.pause(ctx, more, ping, look)
+		cue := v.pause(ctx, more, ping, look)
 		if err := v.settle(); err != nil {
 			return err
 		}
-		if err := next(); err != nil {
+		if err := v.answer(ctx, cue); err != nil {
 			return err
 		}
 	}
 }
 
+// cue is what ends a viewer's pause.
+type cue uint8
+
+const (
+	cueMore cue = iota
+	cueHanded
+	cueOver
+	cuePing
+	cueLook
+)
+
 // pause gives the viewer's turn away until there is something to do, and returns what.
-func (v *viewer) pause(ctx context.Context, more <-chan struct{}, ping, look <-chan time.Time) func() error {
+func (v *viewer) pause(ctx context.Context, more <-chan struct{}, ping, look <-chan time.Time) cue {
 	v.turn.Unlock()
 	defer v.turn.Lock()
 	select {
 	case <-v.hub.handed:
-		return func() error { return errHanded }
+		return cueHanded
 	case <-ctx.Done():
-		return func() error { return cmp.Or(v.end(ctx, nil), errOver) }
+		return cueOver
 	case <-ping:
-		return func() error { return v.writeAll(v.hub.ping(v.wire())) }
+		return cuePing
 	case <-look:
-		return func() error { return v.tell(ctx) }
+		return cueLook
 	case <-more:
-		return func() error { return nil }
+		return cueMore
+	}
+}
+
+// answer does what a cue asks for besides writing what has come.
+func (v *viewer) answer(ctx context.Context, c cue) error {
+	switch c {
+	case cueHanded:
+		return errHanded
+	case cueOver:
+		return cmp.Or(v.end(ctx, nil), errOver)
+	case cuePing:
+		return v.writeAll(v.hub.ping(v.wire()))
+	case cueLook:
+		return v.tell(ctx)
+	default:
+		return nil
 	}
 }
 
