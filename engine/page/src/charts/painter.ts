@@ -1,5 +1,5 @@
 const leastPause = 33; // ms between two drawings of one chart
-const budget = 12; // ms of a frame after which the other charts wait for the next
+const budget = 3; // ms of a frame after which the other charts wait for the next; the browser paints in the rest
 
 interface Canvas {
   draw: () => unknown;
