@@ -19,7 +19,7 @@ const (
 	leaseTTL   = 5 * time.Second
 )
 
-// soakFor is how long the soak takes: 20 seconds, an hour with MILLRACE_SOAK=1, or
+// soakFor is how long the soak takes: two minutes, an hour with MILLRACE_SOAK=1, or
 // as MILLRACE_SOAK_FOR says.
 func soakFor(t *testing.T) time.Duration {
 	t.Helper()
@@ -28,7 +28,7 @@ func soakFor(t *testing.T) time.Duration {
 	case text == "" && soaking():
 		return time.Hour
 	case text == "":
-		return 20 * time.Second
+		return 2 * time.Minute
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
@@ -121,7 +121,7 @@ func (s *soak) hit(choice []fault) {
 	})
 }
 
-// TestFaultSoak runs a steady load for 20 seconds, an hour in a soak, and makes a
+// TestFaultSoak runs a steady load for two minutes, an hour in a soak, and makes a
 // fault every five seconds. In its long form it needs some gigabytes of memory for
 // the ledger, and of disk for the rows.
 func TestFaultSoak(t *testing.T) {
