@@ -3,6 +3,7 @@ package pluginhost_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,18 +106,21 @@ var units = []struct {
 	{"256x256B", payloads(256)}, {"1000x150B", readings(1000)}, {"4096x150B", readings(4096)}, {"1x150B", readings(1)},
 }
 
-// BenchmarkStart measures from nothing to a configured plugin, and its end.
+// BenchmarkStart measures from nothing to a configured process of a shipped plugin.
 func BenchmarkStart(b *testing.B) {
-	dir := b.TempDir()
-	install(b, dir, "good", "1.0.0")
-	host := pluginhost.New(pluginhost.Config{Dir: dir, SourceDir: "-"})
+	host := pluginhost.New(pluginhost.Config{Dir: filepath.Join(b.TempDir(), "bin"), SourceDir: "../../plugins"})
+	if _, err := host.Build(b.Context(), "scale"); err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
-		tr, err := host.Start(b.Context(), pluginhost.NodeConfig{Node: "n", Ref: "good", Lanes: 1})
+		tr, err := host.Start(b.Context(), pluginhost.NodeConfig{Node: "n", Ref: "scale", With: map[string]any{"convert": []any{"F->C"}}, Lanes: 1})
+		b.StopTimer()
 		if err != nil {
 			b.Fatal(err)
 		}
 		if err := tr.Close(); err != nil {
 			b.Fatal(err)
 		}
+		b.StartTimer()
 	}
 }
