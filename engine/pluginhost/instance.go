@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -321,6 +322,7 @@ func (inst *instance) bury() {
 	inst.disconnect()
 	inst.proc.release()
 	inst.logs.Wait()
+	closeAll([]*os.File{inst.proc.stdout, inst.proc.stderr})
 	inst.out.end()
 	inst.err.end()
 }

@@ -201,6 +201,13 @@ func (l *lane) drop() {
 	}
 }
 
+// close ends the stream of a lane that gets no more units.
+func (l *lane) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop()
+}
+
 // answerError is an error that the plugin gave as its answer; the stream is sound.
 type answerError struct{ err error }
 

@@ -106,6 +106,9 @@ func (t *Transform) Close() error {
 			w.close()
 		}
 	}
+	for _, l := range t.lanes {
+		l.close()
+	}
 	return nil
 }
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -204,6 +206,36 @@ func TestUnitGivenUpIsSeenByThePlugin(t *testing.T) {
 			t.Errorf("%s: error %v, want the context's", way, err)
 		}
 		until(t, way+": the plugin has seen it", func() bool { return strings.Contains(log.String(), "given up") })
+	}
+}
+
+// TestCloseLeavesNoFiles has the collector, which closes what is forgotten, stand still.
+func TestCloseLeavesNoFiles(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	files := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	once := func() {
+		tr, err := tryStart(t, "good", pluginhost.Config{}, double)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for lane := range 4 {
+			mustProcess(t, tr, batch(lane, record(lane, "value", 1)))
+		}
+		if err := tr.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	once() // what the process opens once and keeps
+	before := files()
+	once()
+	if after := files(); after > before {
+		t.Errorf("%d files are open, %d before", after, before)
 	}
 }
 
