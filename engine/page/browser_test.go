@@ -47,7 +47,7 @@ func TestPageInChromium(t *testing.T) {
 }
 
 // extensions give the engine of a file of scenarios what others do without.
-var extensions = map[string]func(*engine){"letters": withLetters}
+var extensions = map[string]func(*engine){"letters": withLetters, "golden": withGolden}
 
 // patience bounds one scenario, in ms.
 func patience() string {
@@ -198,11 +198,11 @@ func (e *engine) stop() {
 	}
 }
 
-// point is one reading that a scenario feeds; Ago is ms before now. One that was
-// stored then is in the log as if it had come at its time.
+// point is one reading that a scenario feeds, of the time At, ms since the Unix epoch, or
+// Ago ms before now. One that was stored then is in the log as if it had come at its time.
 type point struct {
 	Metric, Device, Unit string
-	Ago                  int64
+	At, Ago              int64
 	Value                float64
 	Stored               bool
 }
@@ -250,11 +250,14 @@ func (e *engine) feed(points []point) {
 	defer e.mu.Unlock()
 	now := time.Now().UnixMilli()
 	for _, p := range points {
-		at := now
-		if p.Stored {
-			at -= p.Ago
+		if p.At == 0 {
+			p.At = now - p.Ago
 		}
-		e.log.AppendAt(at, "readings", len(p.Device)%2, livetest.Reading(p.Metric, p.Device, now-p.Ago, p.Value, p.Unit))
+		stored := now
+		if p.Stored {
+			stored = p.At
+		}
+		e.log.AppendAt(stored, "readings", len(p.Device)%2, livetest.Reading(p.Metric, p.Device, p.At, p.Value, p.Unit))
 	}
 }
 
