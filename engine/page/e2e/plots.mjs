@@ -258,13 +258,15 @@ test('on a phone a finger moves the view, and nothing scrolls sideways', async (
   const first = page;
   page = await open('touch', { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, locale: 'ko-KR' });
   await page.locator('.time-controls').waitFor();
-  const { x, width, cy } = await place('stair');
   const touch = await page.context().newCDPSession(page);
-  const at = (type, px) => touch.send('Input.dispatchTouchEvent', { type, touchPoints: px === undefined ? [] : [{ x: px, y: cy }] });
-  await at('touchStart', x + width * 0.3);
-  for (const share of [0.4, 0.5, 0.6]) await at('touchMove', x + width * share);
-  await at('touchEnd');
-  await page.getByText('현재보다').waitFor();
+  const at = (type, x, y) => touch.send('Input.dispatchTouchEvent', { type, touchPoints: x === undefined ? [] : [{ x, y }] });
+  await until('moved by a finger', async () => { // again, should charts above have come under it
+    const { x, width, cy } = await place('stair');
+    await at('touchStart', x + width * 0.3, cy);
+    for (const share of [0.4, 0.5, 0.6]) await at('touchMove', x + width * share, cy);
+    await at('touchEnd');
+    return (await page.getByText('현재보다').isVisible()) || 'not yet';
+  });
   await screenshot('phone');
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   await page.context().close();
