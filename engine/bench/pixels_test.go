@@ -42,14 +42,15 @@ func (tb *table) pixels() {
 	if text, err := out.ReadString('\n'); text != "ready\n" {
 		tb.t.Fatalf("the browser says %q: %v", text, err)
 	}
-	sent := tb.stretch(p, 0).sent
+	base := len(tb.stretch(p, 0).sent) // the charts are there, and the programs warm
+	sent := tb.stretch(p, base).sent
 	pause(time.Second) // the last points are drawn by then; nothing is asserted
 	must(tb.t, end.Close())
 	var noted [][2]float64
 	must(tb.t, json.NewDecoder(out).Decode(&noted))
 	must(tb.t, look.Wait())
 	p.stop(tb.t)
-	drawn := newSightings(0, len(sent))
+	drawn := newSightings(base, len(sent))
 	for _, n := range noted {
 		if i := numberOf(n[0]); i%crowdChart == 0 { // one of the chart that is looked at
 			drawn.see(i, time.UnixMilli(int64(n[1])))
