@@ -14,6 +14,7 @@ import (
 const (
 	chunkSize  = pluginv1.ChunkBytes  // of a chunk, by the estimate of [encodedSize]
 	windowSize = pluginv1.WindowBytes // of a unit's unanswered chunks
+	leastSize  = pluginv1.LeastBytes  // that a chunk counts for in the window
 )
 
 // What the host keeps of an answer besides what is on the wire, in bytes.
@@ -117,7 +118,7 @@ func (x *exchange) encode() error {
 		return refused("an event of %d bytes with %d bytes of state does not fit in a message of %d bytes", len(frame), state, limit)
 	}
 	l.req.Unit, l.req.Frame, l.req.Last = l.unit, frame, end == len(events)
-	x.next = chunk{end, len(frame) + state}
+	x.next = chunk{end, max(len(frame)+state, leastSize)}
 	return nil
 }
 

@@ -1,5 +1,7 @@
 package pluginhost
 
+import "github.com/millrace/millrace/engine/node"
+
 // SwapWithoutDrain is what no host may do: it ends the version at work at once and
 // gives every lane the new one, whatever units are in hand.
 func (h *Host) SwapWithoutDrain(t *Transform, version string) error {
@@ -31,3 +33,17 @@ func (c Config) OverGRPC() Config {
 	c.overGRPC = true
 	return c
 }
+
+// ChunksAhead returns how many chunks of in are sent before the first answer.
+func ChunksAhead(in *node.Batch) (int, error) {
+	var sent counter
+	x := exchange{lane: &lane{stream: &sent}, in: in}
+	err := x.send()
+	return int(sent), err
+}
+
+// counter is a stream that counts what is sent.
+type counter int
+
+func (c *counter) SendMsg(any) error { *c++; return nil }
+func (c *counter) RecvMsg(any) error { return nil }

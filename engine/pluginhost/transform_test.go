@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/pluginhost"
 	"github.com/millrace/millrace/plugins/sdk"
+	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
 )
 
 var double = map[string]any{"factor": 2}
@@ -254,6 +255,22 @@ func TestAnswersLargerThanTheirUnits(t *testing.T) {
 				t.Fatalf("%s: event %d has %d outputs", way, i, len(r.Outputs))
 			}
 		}
+	}
+}
+
+// TestSmallChunksFillTheWindow: short texts that are there often are once in a frame,
+// which makes it small, and the kernel needs more for many small messages than their bytes.
+func TestSmallChunksFillTheWindow(t *testing.T) {
+	text := event.String(strings.Repeat("x", 16))
+	events := manyRecords(400)
+	for i := range events {
+		for range 2800 {
+			events[i].Record.Fields = append(events[i].Record.Fields, event.Field{Name: "f", Value: text})
+		}
+	}
+	got, err := pluginhost.ChunksAhead(batch(0, events...))
+	if want := pluginv1.WindowBytes / pluginv1.LeastBytes; err != nil || got != want {
+		t.Errorf("%d chunks are under way, error %v; want %d", got, err, want)
 	}
 }
 

@@ -62,7 +62,7 @@ func (s *server) mayWait() bool {
 }
 
 // socketStream is a stream over a socket, which is read between two answers only: the
-// kernel holds what a host may send in the meantime. Its context never ends.
+// kernel holds what a host may send in the meantime.
 type socketStream struct {
 	conn *pluginv1.LaneConn
 	req  pluginv1.ProcessRequest
@@ -70,6 +70,7 @@ type socketStream struct {
 
 var _ stream = (*socketStream)(nil)
 
+// Context returns one that never ends.
 func (s *socketStream) Context() context.Context { return context.Background() }
 
 // Recv returns a request that is valid until the next.
@@ -77,6 +78,7 @@ func (s *socketStream) Recv() (*pluginv1.ProcessRequest, error) {
 	return &s.req, s.conn.RecvMsg(&s.req)
 }
 
+// Send sends an answer, whose frame's memory it takes.
 func (s *socketStream) Send(resp *pluginv1.ProcessResponse) error { return s.conn.SendMsg(resp) }
 
 // watched is a stream over a socket that is read ahead of the lane's work, as gRPC
@@ -92,7 +94,7 @@ type watched struct {
 // watch begins to read. leave must be called; reading ends with the socket.
 func watch(conn *pluginv1.LaneConn) (w *watched, leave func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	const window = pluginv1.WindowBytes/pluginv1.ChunkBytes + 1 // more are not on the way
+	const window = pluginv1.WindowBytes / pluginv1.LeastBytes // more are not on the way
 	w = &watched{socketStream{conn: conn}, ctx, make(chan *pluginv1.ProcessRequest, window), nil}
 	go w.read(cancel)
 	return w, cancel
@@ -115,8 +117,10 @@ func (w *watched) read(cancel func()) {
 	}
 }
 
+// Context returns one that ends with the stream.
 func (w *watched) Context() context.Context { return w.ctx }
 
+// Recv returns the next request that was read.
 func (w *watched) Recv() (*pluginv1.ProcessRequest, error) {
 	req, ok := <-w.requests
 	if !ok {

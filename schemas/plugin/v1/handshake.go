@@ -21,6 +21,7 @@ const (
 	MaxMessageBytes = 16 << 20       // of one message, both ways
 	ChunkBytes      = 64 << 10       // what a chunk should not be much above
 	WindowBytes     = 3 * ChunkBytes // of a unit's unanswered chunks, unless it is a lone one
+	LeastBytes      = ChunkBytes / 4 // that a chunk counts for in the window: each costs the kernel more than its bytes
 )
 
 // DescribeArg is the only argument that a plugin program knows: called with it,
