@@ -211,13 +211,17 @@ func (l *lane) close() {
 // answerError is an error that the plugin gave as its answer; the stream is sound.
 type answerError struct{ err error }
 
+// Error is what the plugin says.
 func (e *answerError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error with its class.
 func (e *answerError) Unwrap() error { return e.err }
 
 // refusedError is a unit or an answer that the host refuses for good; the plugin
 // may be in the midst of it.
 type refusedError struct{ text string }
 
+// Error says what is refused, and the limit.
 func (e *refusedError) Error() string { return e.text }
 
 func refused(format string, args ...any) error { return &refusedError{fmt.Sprintf(format, args...)} }
@@ -225,6 +229,7 @@ func refused(format string, args ...any) error { return &refusedError{fmt.Sprint
 // brokenError is an answer that no plugin may give.
 type brokenError struct{ text string }
 
+// Error says what the contract forbids.
 func (e *brokenError) Error() string { return "it broke the contract: " + e.text }
 
 func broken(format string, args ...any) error { return &brokenError{fmt.Sprintf(format, args...)} }
@@ -235,6 +240,7 @@ type deadlineError struct {
 	limit  time.Duration
 }
 
+// Error names the unit's size and the limit.
 func (e *deadlineError) Error() string {
 	return fmt.Sprintf("no answer to a unit of %d events within %s", e.events, e.limit)
 }

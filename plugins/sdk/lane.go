@@ -95,6 +95,7 @@ type unitError struct {
 	err   error
 }
 
+// Error is that of the transform.
 func (e *unitError) Error() string { return e.err.Error() }
 
 func (l *laneStream) process(ctx context.Context, in *node.Batch) (results []node.Result, err error) {

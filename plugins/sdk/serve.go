@@ -92,11 +92,13 @@ type grpcPlugin struct {
 
 var _ plugin.GRPCPlugin = (*grpcPlugin)(nil)
 
+// GRPCServer registers the service.
 func (g *grpcPlugin) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
 	pluginv1.RegisterPluginServer(s, g.server)
 	return nil
 }
 
+// GRPCClient is never called on the plugin's side.
 func (g *grpcPlugin) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
 	return nil, errors.New("a plugin is no host")
 }

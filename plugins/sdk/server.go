@@ -39,6 +39,7 @@ func newServer(p Plugin, log *slog.Logger) *server {
 	return &server{plugin: p, log: log, lanes: map[uint32]*sync.Mutex{}}
 }
 
+// Describe says what the plugin is, and what it is able to do with this host.
 func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
 	return &pluginv1.DescribeResponse{
 		Name: s.plugin.Name, Version: s.plugin.Version,
@@ -47,6 +48,7 @@ func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1
 	}, nil
 }
 
+// Configure opens the transform; problems of the configuration are its answer.
 func (s *server) Configure(_ context.Context, r *pluginv1.ConfigureRequest) (resp *pluginv1.ConfigureResponse, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,6 +76,7 @@ func configProblems(err error) *pluginv1.ConfigureResponse {
 	return resp
 }
 
+// Health tells what was done so far, and answers also while units are in hand.
 func (s *server) Health(context.Context, *pluginv1.HealthRequest) (*pluginv1.HealthResponse, error) {
 	return &pluginv1.HealthResponse{
 		Units: s.units.Load(), LastUnitMs: s.lastUnit.Load(), Busy: uint32(s.busy.Load()),
