@@ -14,21 +14,26 @@ import (
 )
 
 // file is what Redis says of its append-only file since it was started
-// (https://redis.io/docs/latest/commands/info/, persistence).
+// (https://redis.io/docs/latest/commands/info/, server and persistence).
 type file struct {
-	kept      bool // there is one, and the server counts how often it is written anew
-	anew      bool // it was written anew, as a whole
-	rewriting bool // that goes on, or will as soon as something else has ended
+	runID     string // of the server since that start
+	kept      bool   // there is one, and the server counts how often it is written anew
+	anew      bool   // it was written anew, as a whole
+	rewriting bool   // that goes on, or will as soon as something else has ended
 }
 
 // askFile asks for it. The embedded Redis has none.
 func askFile(ctx context.Context, c *redis.Conn) (file, error) {
-	info, err := c.Info(ctx, "persistence").Result()
+	pipe := c.Pipeline()
+	server, persistence := pipe.Info(ctx, "server"), pipe.Info(ctx, "persistence")
+	_, err := pipe.Exec(ctx)
 	if reply, ok := errors.AsType[redis.Error](err); ok && strings.Contains(reply.Error(), "not supported") {
 		return file{}, nil
 	}
+	info := persistence.Val()
 	rewrites := infoField(info, "aof_rewrites") // Redis 7.0
 	return file{
+		runID:     infoField(server.Val(), "run_id"),
 		kept:      infoField(info, "aof_enabled") == "1" && rewrites != "",
 		anew:      rewrites != "0" && infoField(info, "aof_last_bgrewrite_status") == "ok",
 		rewriting: infoField(info, "aof_rewrite_in_progress") == "1" || infoField(info, "aof_rewrite_scheduled") == "1",
@@ -51,44 +56,56 @@ const (
 // outputs of a unit, say, without its position. A file that is written anew has only
 // what is in memory. Where Redis refuses or fails, the log says so and goes on: it
 // would notice what came back, and stop.
+//
+// Many connections are made at once after a restart. Whichever asks first has the file
+// written; Redis refuses the others, and they wait with it.
 func (l *Log) renewFile(ctx context.Context, c *redis.Conn) error {
-	f, err := askFile(ctx, c)
-	if err != nil || !f.kept || f.fresh() || !f.rewriting && !l.mayAskForFile() {
-		return l.awayOrFatal(err)
-	}
-	if !f.rewriting {
-		if err := c.BgRewriteAOF(ctx).Err(); notRefused(err) != nil {
+	var refused error
+	for asked := false; ; {
+		f, err := askFile(ctx, c)
+		switch {
+		case err != nil:
 			return l.awayOrFatal(err)
-		} else if err != nil {
-			l.fileStays(err)
+		case !f.kept || f.fresh():
 			return nil
+		case f.rewriting:
+			if !lifecycle.Sleep(ctx, rewritePoll) {
+				return node.AsAway(fmt.Errorf("redis writes its file anew after its start: %w", context.Cause(ctx)))
+			}
+		case asked:
+			l.fileStays(f, refused)
+			return nil
+		case !l.mayAskForFile(f):
+			return nil
+		default:
+			asked, refused = true, c.BgRewriteAOF(ctx).Err()
+			if err := notRefused(refused); err != nil {
+				return l.awayOrFatal(err)
+			}
 		}
 	}
-	for f.rewriting = true; f.rewriting; {
-		if !lifecycle.Sleep(ctx, rewritePoll) {
-			return node.AsAway(fmt.Errorf("redis writes its file anew after its start: %w", context.Cause(ctx)))
-		}
-		if f, err = askFile(ctx, c); err != nil {
-			return l.awayOrFatal(err)
-		}
-	}
-	if !f.fresh() {
-		l.fileStays("it began and failed")
-	}
-	return nil
 }
 
-// mayAskForFile reports whether the last failure is long enough ago.
-func (l *Log) mayAskForFile() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Since(l.fileStayed) > rewriteAgain
+// stay is a file's failure to be written anew.
+type stay struct {
+	runID string // of the server; another start is another file
+	at    time.Time
 }
 
-func (l *Log) fileStays(because any) {
+// mayAskForFile reports whether this server has not failed yet, or long enough ago.
+func (l *Log) mayAskForFile(f file) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return f.runID != l.fileStayed.runID || time.Since(l.fileStayed.at) > rewriteAgain
+}
+
+func (l *Log) fileStays(f file, refused error) {
 	l.mu.Lock()
-	l.fileStayed = time.Now()
+	l.fileStayed = stay{runID: f.runID, at: time.Now()}
 	l.mu.Unlock()
+	if refused == nil {
+		refused = errors.New("it began and failed")
+	}
 	l.logger.Warn("redis does not write its file anew after its start: if it was killed in the middle of a write, its next start may bring half a transaction back; allow BGREWRITEAOF to this user",
-		"because", because)
+		"because", refused)
 }

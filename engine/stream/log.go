@@ -44,7 +44,7 @@ type Log struct {
 	lanes      map[string][]*lane // by stream; guarded by mu
 	leases     map[string]*Lease  // held now, by name; guarded by mu
 	runID      string             // of the Redis that was looked at last; guarded by mu
-	fileStayed time.Time          // when Redis last would not write its file anew; guarded by mu
+	fileStayed stay               // the last time that Redis would not write its file anew; guarded by mu
 
 	growth   growth        // used by Run alone
 	urgent   chan struct{} // capacity 1: a stream is full, trim now

@@ -1,11 +1,16 @@
 package stream_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/millrace/millrace/engine/stream"
@@ -105,4 +110,93 @@ func TestFaultTornTransactionIsGone(t *testing.T) {
 // file anew, the second start brings the beginning back. The log notices and stops.
 func TestFaultControlTornTransactionComesBack(t *testing.T) {
 	tornOff(t, testserver.Conf("rename-command", `BGREWRITEAOF ""`)).wantFatal(stream.ErrBehind)
+}
+
+// TestFaultRewriteRefusedIsForgottenAtTheNextStart: that Redis would not write its file
+// anew before says nothing of the Redis that is started after it.
+func TestFaultRewriteRefusedIsForgottenAtTheNextStart(t *testing.T) {
+	s := testserver.Redis(t, testserver.Conf("rename-command", `BGREWRITEAOF ""`))
+	e := startEngine(t, s.URL(), nil)
+	e.append("a")
+	s.Kill()
+	conf := filepath.Join(s.Dir, "redis.conf")
+	text, err := os.ReadFile(conf)
+	e.must(err)
+	e.must(os.WriteFile(conf, bytes.Replace(text, []byte("rename-command"), []byte("# rename-command"), 1), 0o600))
+	s.Start()
+	e.append("b")
+	info, err := rawClient(t, s).Info(t.Context(), "persistence").Result()
+	e.must(err)
+	if !strings.Contains(info, "aof_rewrites:1\r\n") {
+		t.Errorf("the file was not written anew after the second start: %s", info)
+	}
+}
+
+// TestFaultConnectionsShareOneRewrite: of connections made at once, one has the file
+// written anew and all wait for it, whichever of them Redis refused.
+func TestFaultConnectionsShareOneRewrite(t *testing.T) {
+	s := testserver.Redis(t)
+	c := rawClient(t, s)
+	for n := range 100 {
+		if err := c.Set(t.Context(), fmt.Sprint("k", n), n, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.ConfigSet(t.Context(), "rdb-key-save-delay", "10000").Err(); err != nil { // a second for all
+		t.Fatal(err)
+	}
+	said := openAtOnce(t, s, 24)
+	if strings.Contains(said, "anew") {
+		t.Errorf("a connection took another's rewrite for a refusal: %s", said)
+	}
+	info, err := c.Info(t.Context(), "persistence").Result()
+	if err != nil || !strings.Contains(info, "aof_rewrites:1\r\n") || !strings.Contains(info, "aof_rewrite_in_progress:0\r\n") {
+		t.Errorf("the file was not written anew once, and waited for: %v %s", err, info)
+	}
+}
+
+// openAtOnce opens logs whose first connections begin at the same moment, and returns
+// what the logs wrote.
+func openAtOnce(t *testing.T, s *testserver.RedisServer, logs int) string {
+	t.Helper()
+	var said lockedBuffer
+	var connected, opened sync.WaitGroup
+	connected.Add(logs)
+	for n := range logs {
+		var first sync.Once
+		opened.Go(func() {
+			_, _, err := openLog(t, s.URL(), func(cfg *stream.Config) {
+				cfg.Pipeline = fmt.Sprint("p", n)
+				cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+				cfg.Dial = func(ctx context.Context) (net.Conn, error) {
+					conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr())
+					first.Do(func() { connected.Done(); connected.Wait() })
+					return conn, err
+				}
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	opened.Wait()
+	return said.String()
+}
+
+// lockedBuffer may be written to from many goroutines.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
