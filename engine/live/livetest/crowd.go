@@ -1,18 +1,13 @@
 package livetest
 
 import (
-	"bytes"
 	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -111,167 +106,4 @@ func Join() {
 		os.Exit(1)
 	}
 	os.Exit(0)
-}
-
-// atOnce is how many readers connect at the same time.
-const atOnce = 64
-
-// read reads until all is read, and calls ready once all who can have begun.
-func (r Readers) read(ready func(reading int)) Seen {
-	all := make([]member, r.Count)
-	lines := new(lines)
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent closes it
-		lines.close()
-	}()
-	turn := make(chan struct{}, atOnce)
-	var reading, beginning sync.WaitGroup
-	beginning.Add(r.Count)
-	var begun atomic.Int64
-	for i := range all {
-		turn <- struct{}{}
-		reading.Go(func() {
-			all[i].skipped = i // they do not all look at the same frame
-			conn, err := r.dial()
-			<-turn
-			if err != nil {
-				all[i].gone = true
-				beginning.Done()
-				return
-			}
-			defer conn.Close()
-			lines.add(conn)
-			if _, err = conn.Read(make([]byte, 1)); err == nil {
-				begun.Add(1)
-			}
-			beginning.Done()
-			all[i].read(conn, r.Until)
-			all[i].gone = all[i].gone && !lines.closed()
-		})
-	}
-	beginning.Wait()
-	ready(int(begun.Load()))
-	reading.Wait()
-	return sum(all, r.Until)
-}
-
-// lines are the connections of a crowd, which end together.
-type lines struct {
-	mu   sync.Mutex
-	list []net.Conn // guarded by mu
-	over bool       // guarded by mu
-}
-
-func (l *lines) add(conn net.Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.list = append(l.list, conn)
-	if l.over {
-		_ = conn.Close()
-	}
-}
-
-func (l *lines) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
-	for _, conn := range l.list {
-		_ = conn.Close()
-	}
-}
-
-func (l *lines) closed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.over
-}
-
-func (r Readers) dial() (net.Conn, error) {
-	conn, err := net.Dial("tcp", r.Address)
-	if err != nil {
-		return nil, err
-	}
-	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", r.Path, r.Address)
-	return conn, err
-}
-
-func sum(all []member, until int) Seen {
-	var s Seen
-	for _, m := range all {
-		s.Frames += m.frames
-		s.Sights = append(s.Sights, m.sights...)
-		if m.gone {
-			s.Gone++
-		} else if m.points == until {
-			s.Whole++
-		}
-	}
-	return s
-}
-
-// member is one reader.
-type member struct {
-	points, frames int
-	skipped        int // frames since the last that was noted
-	gone           bool
-	sights         []Sight
-}
-
-var eventEnd = []byte("\n\n")
-
-// read reads until the connection ends or until points have come.
-func (m *member) read(conn net.Conn, until int) {
-	buf := make([]byte, 4<<10)
-	for n := 0; until == 0 || m.points < until; {
-		if n == len(buf) {
-			buf = append(buf, make([]byte, len(buf))...)
-		}
-		got, err := conn.Read(buf[n:])
-		if err != nil {
-			m.gone = true
-			return
-		}
-		n += got
-		rest := buf[:n]
-		for {
-			block, behind, whole := bytes.Cut(rest, eventEnd)
-			if !whole {
-				break
-			}
-			m.event(block)
-			rest = behind
-		}
-		n = copy(buf, rest)
-	}
-}
-
-// event takes one event. Points of a history count, too, but it is no frame. Lengths of
-// chunks may stand between events.
-func (m *member) event(block []byte) {
-	for list := block; ; {
-		var found bool
-		if _, list, found = bytes.Cut(list, []byte(`"v":[`)); !found {
-			break
-		}
-		if values, _, _ := bytes.Cut(list, []byte("]")); len(values) > 0 {
-			m.points += bytes.Count(values, []byte(",")) + 1
-		}
-	}
-	_, data, found := bytes.Cut(block, []byte(`data: {"series":`))
-	if !found {
-		return
-	}
-	m.frames++
-	if m.skipped++; m.skipped%10 == 0 {
-		m.note(data)
-	}
-}
-
-func (m *member) note(data []byte) {
-	now := time.Now()
-	values := bytes.TrimRight(data, "]}")
-	newest := values[bytes.LastIndexAny(values, "[,")+1:]
-	if v, err := strconv.ParseFloat(string(newest), 64); err == nil {
-		m.sights = append(m.sights, Sight{v, now})
-	}
 }
