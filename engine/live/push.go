@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-// leastShare is how many viewers one goroutine writes to before another one helps.
-const leastShare = 128
+const (
+	leastShare = 128 // viewers that one goroutine writes to before another one helps
+	breath     = 8   // viewers after which it lets others run: the pipeline goes before
+)
 
 // The class writes to viewers that have a connection of their own, one after the other,
 // as long as they take what comes at once: no viewer wakes up, and no one waits for
@@ -48,8 +50,10 @@ func (c *class) broadcast(push func(v *viewer)) {
 	var all sync.WaitGroup
 	for part := range slices.Chunk(list, share) {
 		all.Go(func() {
-			for _, v := range part {
-				push(v)
+			for i, v := range part {
+				if push(v); i%breath == 0 {
+					runtime.Gosched()
+				}
 			}
 		})
 	}
