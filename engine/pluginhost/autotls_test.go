@@ -1,16 +1,23 @@
 package pluginhost_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	pluginv1 "github.com/millrace/millrace/schemas/plugin/v1"
 )
@@ -39,20 +46,26 @@ func stayOpen(t *testing.T) {
 	t.Cleanup(func() { os.Stdin = before; _, _ = in.Close(), out.Close() })
 }
 
-// Hosts of before leave TLS to go-plugin's AutoMTLS. Plugins that do are in
+// Hosts of before, and others', leave TLS to go-plugin's AutoMTLS. Plugins that do are in
 // TestPluginHostile.
 func TestPluginServesAHostWithAutoMTLS(t *testing.T) {
 	dir := t.TempDir()
 	install(t, dir, "pass", "1.0.0")
 	stayOpen(t)
+	t.Run("plain", func(t *testing.T) { describedTo(t, filepath.Join(dir, "pass@1.0.0"), false) })
+	t.Run("multiplexing", func(t *testing.T) { describedTo(t, filepath.Join(dir, "pass@1.0.0"), true) })
+}
+
+// describedTo has program describe itself to a host that has go-plugin make its key.
+func describedTo(t *testing.T, program string, multiplexing bool) {
 	host := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion: pluginv1.ProtocolVersion, MagicCookieKey: pluginv1.MagicCookieKey, MagicCookieValue: pluginv1.MagicCookieValue,
 		},
 		Plugins:          plugin.PluginSet{pluginv1.Service: foreign{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
-		Cmd:              exec.Command(filepath.Join(dir, "pass@1.0.0")),
-		AutoMTLS:         true, Logger: hclog.NewNullLogger(),
+		Cmd:              exec.Command(program),
+		AutoMTLS:         true, GRPCBrokerMultiplex: multiplexing, Logger: hclog.NewNullLogger(),
 	})
 	t.Cleanup(host.Kill)
 	protocol, err := host.Client()
@@ -67,4 +80,76 @@ func TestPluginServesAHostWithAutoMTLS(t *testing.T) {
 	if err != nil || d.Name != "pass" {
 		t.Fatalf("it calls itself %q, %v", d.GetName(), err)
 	}
+}
+
+// TestPluginAsksForMutualTLS: a plugin's certificate is its own and of P-256, and whoever
+// has not the host's key gets nothing out of it.
+func TestPluginAsksForMutualTLS(t *testing.T) {
+	dir := t.TempDir()
+	install(t, dir, "pass", "1.0.0")
+	host, err := pluginv1.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, cert := shakeHands(t, filepath.Join(dir, "pass@1.0.0"), host)
+	if key, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		t.Errorf("its key is a %T, not one of P-256", cert.PublicKey)
+	}
+	stranger, err := pluginv1.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, id := range map[string]pluginv1.Identity{"host": host, "stranger": stranger} {
+		if err := describeOver(t, address, cert, id); (err == nil) != (who == "host") {
+			t.Errorf("the %s is answered with %v", who, err)
+		}
+	}
+}
+
+// shakeHands starts program as a host does and returns its socket and certificate.
+func shakeHands(t *testing.T, program string, host pluginv1.Identity) (string, *x509.Certificate) {
+	t.Helper()
+	cmd := exec.Command(program)
+	cmd.Env = []string{pluginv1.MagicCookieKey + "=" + pluginv1.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=1", pluginv1.HostCertEnv + "=" + host.PEM()}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = in.Close(), cmd.Wait() }) // it ends with its host
+	line, err := bufio.NewReader(out).ReadString('\n')
+	fields := strings.Split(strings.TrimSpace(line), "|")
+	if err != nil || len(fields) != 6 {
+		t.Fatalf("its line is %q, %v", line, err)
+	}
+	der, err := base64.RawStdEncoding.DecodeString(fields[5])
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fields[3], cert
+}
+
+// describeOver asks the plugin at address, which has cert, in the name of id.
+func describeOver(t *testing.T, address string, cert *x509.Certificate, id pluginv1.Identity) error {
+	t.Helper()
+	config := id.Host()
+	config.RootCAs = x509.NewCertPool()
+	config.RootCAs.AddCert(cert)
+	conn, err := grpc.NewClient("unix:"+address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = pluginv1.NewPluginClient(conn).Describe(within(t), &pluginv1.DescribeRequest{})
+	return err
 }

@@ -53,7 +53,7 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	if prog.Detach != nil {
 		return joinAttached(ctx, cfg, node, prog)
 	}
-	id, err := newIdentity()
+	id, err := pluginv1.NewIdentity()
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +77,9 @@ func launch(ctx context.Context, cfg Config, node NodeConfig, prog *registry.Pro
 	return inst, nil
 }
 
-func (inst *instance) clientConfig(id identity, env []string) *plugin.ClientConfig {
+func (inst *instance) clientConfig(id pluginv1.Identity, env []string) *plugin.ClientConfig {
 	if !inst.cfg.InsecureSocket {
-		env = append(env, hostCertEnv+"="+id.pem())
+		env = append(env, pluginv1.HostCertEnv+"="+id.PEM())
 	}
 	config := &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
@@ -92,7 +92,7 @@ func (inst *instance) clientConfig(id identity, env []string) *plugin.ClientConf
 		Logger:           hclog.NewNullLogger(),
 		SyncStdout:       &inst.out,
 		SyncStderr:       &inst.err,
-		StartTimeout:     inst.cfg.StartTimeout,
+		StartTimeout:     2 * inst.cfg.StartTimeout, // begin's own comes first, and says what it is
 		SkipHostEnv:      true,
 		UnixSocketConfig: &plugin.UnixSocketConfig{},
 		GRPCDialOptions:  dialOptions(),
@@ -102,7 +102,7 @@ func (inst *instance) clientConfig(id identity, env []string) *plugin.ClientConf
 		},
 	}
 	if !inst.cfg.InsecureSocket {
-		config.TLSConfig = id.host()
+		config.TLSConfig = id.Host()
 	}
 	return config
 }

@@ -48,9 +48,10 @@ func Serve(p Plugin) {
 			MagicCookieKey:   pluginv1.MagicCookieKey,
 			MagicCookieValue: pluginv1.MagicCookieValue,
 		},
-		Plugins:    plugin.PluginSet{pluginv1.Service: &grpcPlugin{server: srv}},
-		GRPCServer: newGRPCServer,
-		Logger:     hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr, JSONFormat: true}),
+		Plugins:     plugin.PluginSet{pluginv1.Service: &grpcPlugin{server: srv}},
+		GRPCServer:  newGRPCServer,
+		TLSProvider: introduce,
+		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr, JSONFormat: true}),
 	})
 }
 
