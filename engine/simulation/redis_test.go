@@ -183,10 +183,10 @@ func (r *memoryRedis) do(args []string) []byte {
 // facts answers as a server does that keeps what it acknowledges.
 func facts(args []string) []byte {
 	text := map[string]string{
+		"":       "run_id:memory\r\naof_enabled:1\r\naof_rewrites:1\r\naof_last_bgrewrite_status:ok\r\n",
 		"server": "run_id:memory\r\nredis_version:7.2.0\r\n", "replication": "role:master\r\n", "memory": "total_system_memory:1073741824\r\n",
-		"persistence": "aof_enabled:1\r\naof_rewrites:1\r\naof_last_bgrewrite_status:ok\r\n",
-	}[args[1]]
-	if text != "" {
+	}[strings.Join(args[1:], " ")]
+	if strings.EqualFold(args[0], "info") {
 		return fmt.Appendf(nil, "$%d\r\n%s\r\n", len(text), text)
 	}
 	pairs := []string{"appendonly", "yes", "appendfsync", "always"}

@@ -56,7 +56,7 @@ func (l *Log) committed(le *Lease, b *commitArgs, word string, rest []any) (Answ
 	switch word {
 	case "ok":
 		l.cuts.Add(int64(b.cut))
-		return OK, l.sawHeads(b.lanes, rest)
+		return OK, l.sawHeads(b, rest)
 	case "already":
 		return Already, nil
 	case "lost_lease":
@@ -73,25 +73,38 @@ func (l *Log) committed(le *Lease, b *commitArgs, word string, rest []any) (Answ
 	}
 }
 
-// sawHeads notes the heads that a script has answered for lanes.
-func (l *Log) sawHeads(lanes []*lane, answer []any) error {
-	for i, ln := range lanes {
+// sawHeads notes the heads that a script has answered for the lanes that b appends to.
+func (l *Log) sawHeads(b *commitArgs, answer []any) error {
+	for i, ln := range b.lanes {
 		head, err := l.at(replyText(answer, i))
 		if err != nil {
 			return l.fail(err)
 		}
+		l.appended(ln, b.frames, head)
 		ln.saw(head.Seq)
 	}
 	return nil
 }
 
+// appended keeps those of outputs that one script has stored in the lane, up to head: they
+// have its time, and numbers that rise by one (outputs.lua).
+func (l *Log) appended(ln *lane, outputs []Output, head event.Position) {
+	for i := len(outputs) - 1; i >= 0; i-- {
+		if o := &outputs[i]; o.Stream == ln.stream && o.Lane == ln.number {
+			l.keepNear(ln, entry{head, o.Frame})
+			head.Seq--
+		}
+	}
+}
+
 // commitArgs are the keys and arguments of a script that appends frames or dead
 // letters, and the lanes that it appends to.
 type commitArgs struct {
-	keys  []string
-	args  []any
-	lanes []*lane
-	cut   int // dead letters with a part of their content
+	keys   []string
+	args   []any
+	lanes  []*lane
+	frames []Output // that it appends, in order
+	cut    int      // dead letters with a part of their content
 }
 
 func (l *Log) commitArgs(le *Lease, c *Commit) (commitArgs, error) {
@@ -122,6 +135,7 @@ func (l *Log) commitArgs(le *Lease, c *Commit) (commitArgs, error) {
 }
 
 func (b *commitArgs) outputs(l *Log, outputs []Output) error {
+	b.frames = outputs
 	numbers := make([]int, len(outputs))
 	for i := range outputs {
 		ln, err := l.lane(outputs[i].Stream, outputs[i].Lane)

@@ -59,7 +59,7 @@ func (e *KnownError) Error() string {
 type AppendRequest struct {
 	Stream string
 	Lane   int
-	Frame  []byte // encoded by event.Frame
+	Frame  []byte // encoded by event.Frame; the log keeps it, so it must not be written to any more
 	Events int    // number of events in Frame, for counting
 	Source string // source node whose identity buckets are checked; "" checks none
 	// Identities of the events that have one; distinct. Checked and stored in
@@ -71,7 +71,7 @@ type AppendRequest struct {
 type Output struct {
 	Stream string
 	Lane   int
-	Frame  []byte
+	Frame  []byte // as in AppendRequest
 	Events int
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,7 +13,7 @@ import (
 )
 
 // file is what Redis says of its append-only file since it was started
-// (https://redis.io/docs/latest/commands/info/, server and persistence).
+// (https://redis.io/docs/latest/commands/info/, sections server and persistence).
 type file struct {
 	runID     string // of the server since that start
 	kept      bool   // there is one, and the server counts how often it is written anew
@@ -24,16 +23,10 @@ type file struct {
 
 // askFile asks for it. The embedded Redis has none.
 func askFile(ctx context.Context, c *redis.Conn) (file, error) {
-	pipe := c.Pipeline()
-	server, persistence := pipe.Info(ctx, "server"), pipe.Info(ctx, "persistence")
-	_, err := pipe.Exec(ctx)
-	if reply, ok := errors.AsType[redis.Error](err); ok && strings.Contains(reply.Error(), "not supported") {
-		return file{}, nil
-	}
-	info := persistence.Val()
+	info, err := c.Info(ctx).Result()
 	rewrites := infoField(info, "aof_rewrites") // Redis 7.0
 	return file{
-		runID:     infoField(server.Val(), "run_id"),
+		runID:     infoField(info, "run_id"),
 		kept:      infoField(info, "aof_enabled") == "1" && rewrites != "",
 		anew:      rewrites != "0" && infoField(info, "aof_last_bgrewrite_status") == "ok",
 		rewriting: infoField(info, "aof_rewrite_in_progress") == "1" || infoField(info, "aof_rewrite_scheduled") == "1",

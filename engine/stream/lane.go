@@ -21,6 +21,7 @@ type lane struct {
 
 	known  atomic.Uint64 // newest frame number seen; a log that ends before it is behind
 	limit  atomic.Int64  // bytes that the whole stream may take
+	tail   tail          // what was stored from here
 	waking chan struct{} // closed by the next append here; guarded by mu
 	mu     sync.Mutex
 }

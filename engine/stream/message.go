@@ -43,8 +43,7 @@ type FramePublisher struct {
 	lease  *Lease
 	source string
 
-	mu  sync.Mutex
-	buf []byte // guarded by mu, which also keeps calls in order
+	mu sync.Mutex // keeps calls in order
 }
 
 var _ message.Publisher = (*FramePublisher)(nil)
@@ -79,11 +78,10 @@ func (p *FramePublisher) Close() error { return nil }
 
 func (p *FramePublisher) publish(stream string, number int, msg *message.Message) error {
 	id := event.NewIdentity(p.log.cfg.Pipeline, p.source, msg.UUID)
-	frame, err := messageFrame(p.buf[:0], id, p.source, msg)
+	frame, err := messageFrame(id, p.source, msg)
 	if err != nil {
 		return err
 	}
-	p.buf = frame
 	_, err = p.log.Append(context.WithoutCancel(msg.Context()), p.lease, AppendRequest{
 		Stream: stream, Lane: number, Frame: frame, Events: 1,
 		Source: p.source + "@" + stream, Identities: []event.Identity{id},
@@ -95,7 +93,7 @@ func (p *FramePublisher) publish(stream string, number int, msg *message.Message
 }
 
 // messageFrame encodes msg as a frame of one event.
-func messageFrame(dst []byte, id event.Identity, source string, msg *message.Message) ([]byte, error) {
+func messageFrame(id event.Identity, source string, msg *message.Message) ([]byte, error) {
 	now := time.Now().UnixMilli()
 	ev := &event.Event{
 		ID: event.RootID(id, 0), RootID: msg.UUID, Payload: msg.Payload, Ingested: now,
@@ -108,5 +106,5 @@ func messageFrame(dst []byte, id event.Identity, source string, msg *message.Mes
 		ev.Headers = append(ev.Headers, event.Header{Name: k, Value: event.String(v)})
 	}
 	f := event.Frame{Events: []*event.Event{ev}}
-	return f.Encode(dst, event.None)
+	return f.Encode(nil, event.None)
 }

@@ -19,8 +19,8 @@ type entry struct {
 
 // ReadFrames returns up to maxFrames entries of a lane behind after, oldest
 // first, for readers without a position such as charts. If there are none it
-// waits up to block, then returns none. Entries that were trimmed are passed
-// over; numbers of entries are dense (Position.Seq), so that a reader can tell.
+// waits up to block, then returns none; if it may wait, it need not return all that
+// there are. Entries that were trimmed are passed over; numbers of entries are dense (Position.Seq), so that a reader can tell.
 // It needs no lease and may be called concurrently. Errors are Away or Fatal.
 func (l *Log) ReadFrames(ctx context.Context, stream string, number int, after event.Position, maxFrames int, block time.Duration) ([]Entry, error) {
 	ln, err := l.lane(stream, number)
@@ -55,6 +55,9 @@ func exported(entries []entry) []Entry {
 func (l *Log) read(ctx context.Context, c *redis.Client, ln *lane, after event.Position, count int, block time.Duration) ([]entry, error) {
 	if err := l.usable(); err != nil {
 		return nil, err
+	}
+	if entries := ln.near(ctx, after.Seq, count, block); len(entries) > 0 {
+		return entries, nil
 	}
 	if l.embedded {
 		return l.poll(ctx, c, ln, after, count, block)

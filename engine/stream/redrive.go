@@ -49,7 +49,7 @@ func (l *Log) redrive(ctx context.Context, b *commitArgs) error {
 	}
 	switch word {
 	case "ok":
-		return l.sawHeads(b.lanes, rest)
+		return l.sawHeads(b, rest)
 	case "gone":
 		return fmt.Errorf("%w: %s", ErrLetterGone, replyText(rest, 0))
 	default:

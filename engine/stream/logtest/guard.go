@@ -39,9 +39,13 @@ func stopsWhenFlushed(t *testing.T, database Database) {
 const laneKey = "mr:{suite}:stream:journal:0"
 
 func stopsWhenTrimmedByOthers(t *testing.T, database Database) {
-	r := start(t, database(t))
-	le, at := stage(t, r, 5)
-	r.stop() // the background work would notice as well
+	url := database(t)
+	writer := start(t, url)
+	_, at := stage(t, writer, 5)
+	writer.stop()
+	r := start(t, url) // who has stored the entries need not ask for them
+	r.stop()           // the background work would notice as well
+	le := r.lease("stage:x")
 	r.must(r.raw.XDel(t.Context(), laneKey, at[2].EntryID()).Err())
 	u := subscribe(r, le, stream.SubscriberConfig{Reader: "x@live", Stream: stream.Journal})
 	r.wantFatal(stream.ErrGap)
