@@ -51,6 +51,7 @@ type KnownError struct {
 	Indexes []int // into AppendRequest.Identities, rising
 }
 
+// Error says how many messages are stored.
 func (e *KnownError) Error() string {
 	return fmt.Sprintf("%d messages are already stored", len(e.Indexes))
 }

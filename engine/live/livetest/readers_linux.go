@@ -115,7 +115,9 @@ func (c *readers) take(m *member, file int32) {
 	if !m.heard {
 		m.heard = true
 		c.waiting--
-		c.begun += max(min(n, 1), 0)
+		if n > 0 {
+			c.begun++
+		}
 	}
 	if n <= 0 {
 		m.gone = true
