@@ -1,7 +1,6 @@
 package pluginhost_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -109,24 +107,9 @@ func TestPluginAsksForMutualTLS(t *testing.T) {
 // shakeHands starts program as a host does and returns its socket and certificate.
 func shakeHands(t *testing.T, program string, host pluginv1.Identity) (string, *x509.Certificate) {
 	t.Helper()
-	cmd := exec.Command(program)
-	cmd.Env = []string{pluginv1.MagicCookieKey + "=" + pluginv1.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=1", pluginv1.HostCertEnv + "=" + host.PEM()}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _, _ = in.Close(), cmd.Wait() }) // it ends with its host
-	line, err := bufio.NewReader(out).ReadString('\n')
-	fields := strings.Split(strings.TrimSpace(line), "|")
-	if err != nil || len(fields) != 6 {
-		t.Fatalf("its line is %q, %v", line, err)
+	fields := startByHand(t, program, pluginv1.HostCertEnv+"="+host.PEM())
+	if len(fields) != 6 {
+		t.Fatalf("its line is %q", fields)
 	}
 	der, err := base64.RawStdEncoding.DecodeString(fields[5])
 	if err != nil {

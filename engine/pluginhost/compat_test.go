@@ -397,19 +397,20 @@ func TestPluginPythonWithOtherHosts(t *testing.T) {
 	}
 	for name, scenes := range conversations(t, "echo") {
 		t.Run(name, func(t *testing.T) {
-			for _, problem := range replayHost(t, startByHand(t, bin.Path), scenes) {
+			for _, problem := range replayHost(t, startByHand(t, bin.Path)[3], scenes) {
 				t.Error(problem)
 			}
 		})
 	}
 }
 
-// startByHand starts a plugin as a host does that asks for no TLS, and returns its
-// socket.
-func startByHand(t *testing.T, program string) (socket string) {
+// startByHand starts a plugin as a host does that asks for no TLS, unless more of its
+// environment says so, and returns the fields of its line: the fourth is its socket.
+func startByHand(t *testing.T, program string, more ...string) []string {
 	t.Helper()
 	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), pluginv1.MagicCookieKey+"="+pluginv1.MagicCookieValue, "PLUGIN_UNIX_SOCKET_DIR="+t.TempDir())
+	cmd.Env = append(cmd.Env, more...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -426,11 +427,11 @@ func startByHand(t *testing.T, program string) (socket string) {
 		_ = cmd.Wait() // with any status
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
-	parts := strings.Split(line, "|")
+	parts := strings.Split(strings.TrimSpace(line), "|")
 	if err != nil || len(parts) < 5 || parts[0] != "1" || parts[1] != "1" || parts[2] != "unix" || parts[4] != "grpc" {
 		t.Fatalf("handshake %q, %v", line, err)
 	}
-	return parts[3]
+	return parts
 }
 
 // replayHost says to the plugin at socket what the host of a transcript said, and

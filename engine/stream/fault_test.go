@@ -72,6 +72,15 @@ func startEngine(t testing.TB, url string, change func(*stream.Config)) *engine 
 	return e
 }
 
+// reconfigure replaces a text in the configuration with which s is started next.
+func (e *engine) reconfigure(s *testserver.RedisServer, before, after string) {
+	e.t.Helper()
+	conf := filepath.Join(s.Dir, "redis.conf")
+	text, err := os.ReadFile(conf)
+	e.must(err)
+	e.must(os.WriteFile(conf, bytes.Replace(text, []byte(before), []byte(after), 1), 0o600))
+}
+
 func (e *engine) must(err error) {
 	e.t.Helper()
 	if err != nil {
@@ -177,10 +186,7 @@ func TestFaultRestartWithOtherSettings(t *testing.T) {
 	e := startEngine(t, s.URL(), func(c *stream.Config) { c.LeaseTTL = time.Hour }) // background work stays out of it
 	e.append("a")
 	s.Kill()
-	conf := filepath.Join(s.Dir, "redis.conf")
-	text, err := os.ReadFile(conf)
-	e.must(err)
-	e.must(os.WriteFile(conf, bytes.Replace(text, []byte("appendfsync always"), []byte("appendfsync everysec"), 1), 0o600))
+	e.reconfigure(s, "appendfsync always", "appendfsync everysec")
 	s.Start()
 	f := event.Frame{Events: []*event.Event{{RootID: "b"}}}
 	b, err := f.Encode(nil, event.None)

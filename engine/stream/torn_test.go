@@ -1,7 +1,6 @@
 package stream_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -119,10 +118,7 @@ func TestFaultRewriteRefusedIsForgottenAtTheNextStart(t *testing.T) {
 	e := startEngine(t, s.URL(), nil)
 	e.append("a")
 	s.Kill()
-	conf := filepath.Join(s.Dir, "redis.conf")
-	text, err := os.ReadFile(conf)
-	e.must(err)
-	e.must(os.WriteFile(conf, bytes.Replace(text, []byte("rename-command"), []byte("# rename-command"), 1), 0o600))
+	e.reconfigure(s, "rename-command", "# rename-command")
 	s.Start()
 	e.append("b")
 	info, err := rawClient(t, s).Info(t.Context(), "persistence").Result()
