@@ -189,7 +189,6 @@ func (e *engine) run(ctx context.Context) error {
 	log, err := stream.Open(ctx, stream.Config{
 		URL: "redis://127.0.0.1:6379", Pipeline: "sim", EngineID: e.id, Lanes: lanes, LeaseTTL: leaseTime,
 		Logger: e.w.logger, OnFatal: func(err error) { e.stop(err) }, Dial: e.dial, Jitter: func() float64 { return 0.5 },
-		AskAlways: !e.w.near,
 	})
 	if err != nil {
 		return err

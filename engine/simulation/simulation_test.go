@@ -19,13 +19,6 @@ func random() settings {
 	return settings{messages: 12, faults: chaos{}, script: accidents, calm: 8 * time.Second}
 }
 
-// ofSeed is random; in every second run readers take what they can from memory.
-func ofSeed(seed uint64) settings {
-	s := random()
-	s.near = seed%2 == 1
-	return s
-}
-
 // number reads a number from the environment.
 func number(t *testing.T, name string, otherwise uint64) uint64 {
 	t.Helper()
@@ -101,7 +94,7 @@ func TestFaultSimulation(t *testing.T) {
 			t.Run(strconv.FormatUint(worker, 10), func(t *testing.T) {
 				t.Parallel()
 				for seed := worker; seed < count; seed += workers {
-					sum.add(simulate(t, seed, ofSeed(seed)))
+					sum.add(simulate(t, seed, random()))
 				}
 			})
 		}
@@ -136,7 +129,7 @@ func everyKind(t *testing.T, injected map[string]int) {
 
 func oneSeed(t *testing.T, seed uint64) {
 	t.Helper()
-	s := ofSeed(seed)
+	s := random()
 	s.traced, s.logger = true, slog.New(slog.NewTextHandler(t.Output(), nil))
 	r := simulate(t, seed, s)
 	for _, step := range r.trace {

@@ -22,7 +22,6 @@ type settings struct {
 	calm     time.Duration  // when faults end, so that the run can
 	patience time.Duration  // beyond it the run is stuck; default 10 min
 	poison   map[int]string // by message; nil: the seed draws
-	near     bool           // readers take what the engine has stored itself from its memory; when they do depends on the Go runtime, too
 	traced   bool
 	control  control
 	logger   *slog.Logger

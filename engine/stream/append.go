@@ -63,7 +63,7 @@ func (l *Log) Append(ctx context.Context, le *Lease, r AppendRequest) (event.Pos
 	if err != nil {
 		return event.Position{}, ln.wrap("append to", err)
 	}
-	l.keepNear(ln, entry{at, r.Frame})
+	ln.tail.add(entry{at, r.Frame})
 	ln.saw(at.Seq)
 	return at, nil
 }

@@ -80,7 +80,7 @@ func (l *Log) sawHeads(b *commitArgs, answer []any) error {
 		if err != nil {
 			return l.fail(err)
 		}
-		l.appended(ln, b.frames, head)
+		ln.appended(b.frames, head)
 		ln.saw(head.Seq)
 	}
 	return nil
@@ -88,10 +88,10 @@ func (l *Log) sawHeads(b *commitArgs, answer []any) error {
 
 // appended keeps those of outputs that one script has stored in the lane, up to head: they
 // have its time, and numbers that rise by one (outputs.lua).
-func (l *Log) appended(ln *lane, outputs []Output, head event.Position) {
+func (ln *lane) appended(outputs []Output, head event.Position) {
 	for i := len(outputs) - 1; i >= 0; i-- {
 		if o := &outputs[i]; o.Stream == ln.stream && o.Lane == ln.number {
-			l.keepNear(ln, entry{head, o.Frame})
+			ln.tail.add(entry{head, o.Frame})
 			head.Seq--
 		}
 	}

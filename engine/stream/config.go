@@ -37,10 +37,6 @@ type Config struct {
 
 	Dial   func(ctx context.Context) (net.Conn, error) // opens a connection to the server behind URL; default: as URL says
 	Jitter func() float64                              // draws from [0, 1) how pauses between tries differ; default: at random
-
-	// AskAlways has readers ask Redis for what this process has stored itself, too, as they
-	// do for all else: for a simulation whose runs are to repeat call by call.
-	AskAlways bool
 }
 
 const maxLanes = 256

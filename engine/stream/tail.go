@@ -69,13 +69,6 @@ func (t *tail) behind(seq uint64, count int) (list []entry, soon bool) {
 	return slices.Clone(t.entries[at:end]), true
 }
 
-// keepNear keeps what was stored in ln for readers here.
-func (l *Log) keepNear(ln *lane, e entry) {
-	if !l.cfg.AskAlways {
-		ln.tail.add(e)
-	}
-}
-
 // near returns up to count entries behind number seq that this process has stored itself;
 // it waits for them for up to block, but no longer than tailWait. It has none for who does
 // not wait: that one wants all that there is.

@@ -30,6 +30,16 @@ func TestReadersDoNotAskForWhatIsStoredFromHere(t *testing.T) {
 		t.Errorf("Redis was asked %d times for %d frames that were stored from here", asked, frames)
 	}
 	other := neighbour(t, s.URL())
+	stranger := &follower{t: t, log: other.Log, after: r.after}
+	before = xreads(t, c)
+	for n := range frames {
+		e.append(fmt.Sprint("c", n))
+		stranger.next(fmt.Sprint("c", n))
+	}
+	if asked := xreads(t, c) - before; asked < frames { // control: counting shows what is asked
+		t.Errorf("Redis was asked %d times for %d frames that another engine has stored", asked, frames)
+	}
+	r.after = stranger.after
 	for n := range frames {
 		from := []*engine{e, other}[n%7%2]
 		from.append(fmt.Sprint("b", n))
