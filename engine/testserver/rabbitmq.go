@@ -221,6 +221,19 @@ func (s *RabbitServer) Ctl(args ...string) (string, error) {
 	return string(out), nil
 }
 
+// Settle has RabbitMQ write what was declared until now to its file. It answers
+// a declaration up to two seconds before what decides that transaction of
+// Mnesia is there (disk_log holds it back), and a node that is killed until
+// then forgets the queue or the binding, with what was confirmed for it. So a
+// test that declares, and kills a moment later, settles in between; it takes
+// about two seconds.
+func (s *RabbitServer) Settle(t testing.TB) {
+	t.Helper()
+	if _, err := s.Ctl("eval", "ok = disk_log:sync(latest_log)."); err != nil {
+		t.Fatalf("rabbitmq: %v", err)
+	}
+}
+
 // VHost creates a virtual host that no other call has got, with all rights for
 // guest, and returns its AMQP URL. On a shared server it is deleted with the
 // test. Without the management plugin it takes seconds.

@@ -200,6 +200,7 @@ func TestFaultRabbitMQKeepsConfirmedMessagesAcrossKillAndLeavesNoProcess(t *test
 	t.Run("life", func(t *testing.T) {
 		s := testserver.RabbitMQ(t)
 		publish(t, s.AMQPURL(), "q")
+		s.Settle(t)
 		s.Kill()
 		s.Start()
 		family = testserver.Family(s)

@@ -122,6 +122,7 @@ func TestFaultDroppedControl(t *testing.T) {
 func TestFaultBrokerRestarted(t *testing.T) {
 	server := testserver.RabbitMQ(t)
 	h := newRabbit(t, server)
+	server.Settle(t)
 	s := h.open(t, nil)
 	var all []*event.Event
 	unit := func() *node.Unit {
