@@ -11,10 +11,15 @@ import (
 // Bounds of a class's ring of messages, which is the mailbox of all its viewers.
 const (
 	maxMessages     = 1024
-	maxMessageBytes = 8 << 20
+	maxMessageBytes = 1 << 20
 	historyChunk    = 4096        // points of one frame of a history
 	historyAge      = time.Second // how long one encoded history serves newcomers
 )
+
+// cohortSize is how many viewers of one query a class takes; for more there is another
+// one. The writes of one frame to all of a class are what its last viewer waits for.
+// Classes that reduce take all: what they keep is large.
+const cohortSize = 256
 
 // classKey is what viewers of one class have in common. Frames are built once for
 // the class and shared by its viewers.
@@ -28,6 +33,8 @@ type classKey struct {
 
 	subscribed bool // with sub: what else came into the protocol later is sent, too
 	none       bool // no charts at all
+
+	cohort int // from 0; tells apart classes of the same query
 }
 
 // class builds the messages of its viewers. Each viewer is a cursor into its ring:
@@ -106,46 +113,59 @@ func (c *class) pump(ctx context.Context) {
 		return
 	}
 	for ctx.Err() == nil {
-		changed, begun := c.hub.change(), time.Now()
-		if c.emit(ctx) {
-			c.forgetHistory()
-			if rest := c.key.every - time.Since(begun); rest > 0 {
-				sleep(ctx, rest)
+		changed := c.hub.change()
+		var begun time.Time
+		var did emitted
+		c.inTurn(func() { begun, did = time.Now(), c.emit() })
+		switch did {
+		case idle:
+			select {
+			case <-ctx.Done():
+			case <-changed:
 			}
 			continue
+		case lost:
+			c.lose(ctx)
 		}
-		select {
-		case <-ctx.Done():
-		case <-changed:
+		c.forgetHistory()
+		if rest := c.key.every - time.Since(begun); rest > 0 {
+			sleep(ctx, rest)
 		}
 	}
 }
 
-// emit builds a message of the ticks that came since the last; false if they hold
-// nothing for this class.
-func (c *class) emit(ctx context.Context) bool {
+// emitted is what came of an emit.
+type emitted uint8
+
+const (
+	idle emitted = iota // the ticks hold nothing for this class
+	sent                // a message was built
+	lost                // ticks are gone that were not looked through
+)
+
+// emit builds a message of the ticks that came since the last.
+func (c *class) emit() emitted {
 	ticks, lines, ok := c.hub.ticksAfter(c.scan)
 	if !ok {
-		c.lose(ctx)
-		return true
+		return lost
 	}
 	for len(ticks) > 0 && len(ticks[0].points) == 0 {
 		c.scan = ticks[0].seq
 		ticks = ticks[1:]
 	}
 	if len(ticks) == 0 {
-		return false
+		return idle
 	}
 	runs := c.runs(ticks, lines)
 	last := ticks[len(ticks)-1]
 	from := c.scan
 	c.scan = last.seq
 	if len(runs) == 0 {
-		return false
+		return idle
 	}
 	m, before := c.put(from, last, lines, runs)
 	c.broadcast(func(v *viewer) { v.push(c, m, before) })
-	return true
+	return sent
 }
 
 // runs are what ticks bring the class's viewers.

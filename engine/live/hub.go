@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,7 @@ type Hub struct {
 	pumps   sync.WaitGroup
 	next    atomic.Pointer[Hub] // that draws in the place of this one
 	handed  chan struct{}       // closed when next is there
+	floor   chan struct{}       // capacity GOMAXPROCS: which classes build frames for many viewers and write them
 	asking  chan struct{}       // capacity Config.MaxPast: who asks about the past
 	reading chan struct{}       // capacity 1: who of them reads the log
 
@@ -95,7 +97,7 @@ func New(cfg Config) (*Hub, error) {
 		ready: make(chan struct{}), handed: make(chan struct{}),
 		byName: map[groupName]*group{}, byLine: map[lineName]*series{}, classes: map[classKey]*class{},
 		changed: make(chan struct{}), arrival: make(chan struct{}), wake: make(chan struct{}, 1),
-		asking: make(chan struct{}, cfg.MaxPast), reading: make(chan struct{}, 1),
+		floor: make(chan struct{}, runtime.GOMAXPROCS(0)), asking: make(chan struct{}, cfg.MaxPast), reading: make(chan struct{}, 1),
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.ring.limit = cfg.Recent

@@ -4,13 +4,12 @@ import (
 	"context"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 )
 
 const (
-	leastShare = 128 // viewers that one goroutine writes to before another one helps
-	breath     = 8   // viewers after which it lets others run: the pipeline goes before
+	crowd  = 128 // viewers from which on a class waits for its turn to write to them
+	breath = 8   // viewers after which it lets others run: the pipeline goes before
 )
 
 // The class writes to viewers that have a connection of their own, one after the other,
@@ -40,24 +39,33 @@ func (c *class) discharge(v *viewer) {
 	c.direct = c.direct[:last]
 }
 
+// inTurn calls f, which writes to all. Of the classes that write to many, as many do so
+// at a time as there are processors: each builds its frame when its turn has come, of what
+// is new by then, so that no viewer's frame grows old behind the writes to all the others.
+func (c *class) inTurn(f func()) {
+	if c.crowded() {
+		c.hub.floor <- struct{}{}
+		defer func() { <-c.hub.floor }()
+	}
+	f()
+}
+
+func (c *class) crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.direct) >= crowd
+}
+
 // broadcast calls push for every viewer that the class writes to.
 func (c *class) broadcast(push func(v *viewer)) {
 	c.mu.Lock()
 	list := slices.Clone(c.direct)
 	c.mu.Unlock()
-	procs := runtime.GOMAXPROCS(0)
-	share := max(leastShare, (len(list)+procs-1)/procs)
-	var all sync.WaitGroup
-	for part := range slices.Chunk(list, share) {
-		all.Go(func() {
-			for i, v := range part {
-				if push(v); i%breath == 0 {
-					runtime.Gosched()
-				}
-			}
-		})
+	for i, v := range list {
+		if push(v); i%breath == 0 {
+			runtime.Gosched()
+		}
 	}
-	all.Wait()
 }
 
 // beat writes a ping for all every so often.
@@ -70,7 +78,7 @@ func (c *class) beat(ctx context.Context) {
 			return
 		case <-tick.C:
 			body := c.hub.ping(c.key.wire)
-			c.broadcast(func(v *viewer) { v.pushPing(c, body) })
+			c.inTurn(func() { c.broadcast(func(v *viewer) { v.pushPing(c, body) }) })
 		}
 	}
 }

@@ -80,38 +80,61 @@ func (h *Hub) join(key classKey) *class {
 	if h.clients >= h.cfg.MaxClients || h.life.Err() != nil {
 		return nil
 	}
+	key.cohort = h.cohort(key)
 	c := h.classes[key]
-	if c == nil && h.full(key) {
-		return nil
+	if c == nil {
+		if key.cohort == 0 && h.full(key) {
+			return nil
+		}
+		c = h.openClass(key)
 	}
 	h.clients++
 	if h.clients == 1 {
 		close(h.arrival)
 	}
-	if c == nil {
-		h.tickLocked()
-		c = h.newClass(key, h.ring.last())
-		ctx, cancel := context.WithCancel(h.life)
-		c.stop = cancel
-		h.classes[key] = c
-		if !key.none {
-			h.pumps.Go(func() { c.pump(ctx) })
-		}
-		h.pumps.Go(func() { c.beat(ctx) })
-	}
 	c.viewers++
+	return c
+}
+
+// cohort is the first of the key's that has room or does not exist. mu is held.
+func (h *Hub) cohort(key classKey) int {
+	if key.reduction.px > 0 {
+		return 0
+	}
+	for key.cohort = 0; ; key.cohort++ {
+		if c := h.classes[key]; c == nil || c.viewers < cohortSize {
+			return key.cohort
+		}
+	}
+}
+
+// openClass begins a class at the newest tick. mu is held.
+func (h *Hub) openClass(key classKey) *class {
+	h.tickLocked()
+	c := h.newClass(key, h.ring.last())
+	ctx, cancel := context.WithCancel(h.life)
+	c.stop = cancel
+	h.classes[key] = c
+	if !key.none {
+		h.pumps.Go(func() { c.pump(ctx) })
+	}
+	h.pumps.Go(func() { c.beat(ctx) })
 	return c
 }
 
 // full reports whether there are too many ways of looking for one more. mu is held.
 func (h *Hub) full(key classKey) bool {
-	reducing := 0
+	ways, reducing := 0, 0
 	for k := range h.classes {
+		if k.cohort > 0 {
+			continue
+		}
+		ways++
 		if k.reduction.px > 0 {
 			reducing++
 		}
 	}
-	return len(h.classes) >= h.cfg.MaxClasses || key.reduction.px > 0 && reducing >= h.cfg.MaxReduced
+	return ways >= h.cfg.MaxClasses || key.reduction.px > 0 && reducing >= h.cfg.MaxReduced
 }
 
 // leave counts a viewer out; its class ends with its last viewer.
