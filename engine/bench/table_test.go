@@ -99,6 +99,7 @@ func TestTable(t *testing.T) {
 		{"n", tb.besideReplay},
 		{"o", tb.crowd},
 		{"p", tb.pixels},
+		{"q", tb.bento},
 	}
 	only := os.Getenv("BENCH_ONLY")
 	for _, r := range rigs {
@@ -199,7 +200,7 @@ func expect(t *testing.T, db *sql.DB, n int) {
 	}
 }
 
-// compare prints the ratios within this run.
+// compare prints the ratios within this run, of rigs that were in it.
 func compare(lines []line) {
 	rate := func(prefix string) float64 {
 		for _, l := range lines {
@@ -209,7 +210,12 @@ func compare(lines []line) {
 		}
 		return math.NaN()
 	}
-	strict := rate("(d) engine, plugin and hub, strict")
-	fmt.Printf("\n(d) strict / (b): %.2f   (d) strict / (c): %.1f   (e) / (f): %.2f\n",
-		strict/rate("(b)"), strict/rate("(c)"), rate("(e)")/rate("(f)"))
+	const strict = "(d) engine, plugin and hub, strict"
+	for _, rigs := range [][2]string{
+		{strict, "(b)"}, {strict, "(c)"}, {"(e)", "(f)"}, {strict, "(q) Bento, straight"}, {strict, "(q) Bento, through two streams"},
+	} {
+		if ratio := rate(rigs[0]) / rate(rigs[1]); !math.IsNaN(ratio) {
+			fmt.Printf("%s / %s: %.2f\n", rigs[0], rigs[1], ratio)
+		}
+	}
 }
