@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +58,45 @@ func TestViewersOfReducedLinesAreOneClass(t *testing.T) {
 			t.Errorf("one frame was built %d times", built)
 		}
 	})
+}
+
+// TestManyViewersGetWhatIsNewWhenTheirTurnComes: while others write, a class with many
+// viewers builds nothing, and then one frame of all that has come. The control has few
+// viewers: they wait for nobody.
+func TestManyViewersGetWhatIsNewWhenTheirTurnComes(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		viewers      int
+		early, total uint64 // frames built while others write, and in the end
+	}{{"many", 200, 0, 1}, {"control: few", 20, 2, 2}} {
+		t.Run(c.name, func(t *testing.T) {
+			log := livetest.NewLog(1, 1)
+			hub, stop := start(t, config(t, log))
+			server := httptest.NewServer(hub)
+			defer server.Close()
+			defer stop()
+			for range c.viewers {
+				dial(t, server, "from=latest", false)
+			}
+			eventually(t, "its class writes to each", func() bool { return hub.Direct() == c.viewers })
+			release := hub.HoldFloor()
+			for n := range uint64(2) {
+				log.Append(readings, 0, stamped("temp", 1)...)
+				eventually(t, "the point has come", func() bool {
+					s := hub.Stats()
+					return s.Points == n+1 && s.Messages >= min(c.early, n+1)
+				})
+			}
+			if built := hub.Stats().Messages; built != c.early {
+				t.Errorf("%d frames were built while others write, want %d", built, c.early)
+			}
+			release()
+			eventually(t, "everyone has all", func() bool { return hub.Stats().Written == c.total*uint64(c.viewers) })
+			if built := hub.Stats().Messages; built != c.total {
+				t.Errorf("%d frames were built, want %d", built, c.total)
+			}
+		})
+	}
 }
 
 // views are n viewers that have begun.
