@@ -50,10 +50,12 @@ func (tb *table) bentoOver(program, name string, streams []string) {
 	cmd := exec.Command(program, args...)
 	cmd.Stderr = os.Stderr
 	must(tb.t, cmd.Start())
-	took := tb.drained(db)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	took := tb.drained(db, ended)
 	used := usageOf(cmd.Process.Pid)
 	must(tb.t, cmd.Process.Kill())
-	_ = cmd.Wait() // it was killed
+	<-ended
 	tb.add(line{"(q) Bento, " + name, tb.n, took, used})
 	expect(tb.t, db, tb.n)
 }
@@ -69,18 +71,26 @@ func (tb *table) bentoAddresses(text, dsn string) string {
 }
 
 // drained waits until the feed has left the queues and is in the table, and returns how
-// long that took from the first message taken.
-func (tb *table) drained(db *sql.DB) time.Duration {
+// long that took from the first message taken. A program that ends before fails the run.
+func (tb *table) drained(db *sql.DB, ended <-chan error) time.Duration {
 	conn, ch := dial(tb.t, tb.rabbit.AMQPURL())
 	defer conn.Close()
+	rest := func(d time.Duration) {
+		select {
+		case err := <-ended:
+			tb.t.Fatalf("bento has ended: %v", err)
+		default:
+			pause(d)
+		}
+	}
 	for tb.waiting(ch) == tb.n {
-		pause(2 * time.Millisecond)
+		rest(2 * time.Millisecond)
 	}
 	start := time.Now()
 	for tb.waiting(ch) > 0 {
-		pause(20 * time.Millisecond)
+		rest(20 * time.Millisecond)
 	}
-	for rows := 0; rows < tb.n; pause(100 * time.Millisecond) {
+	for rows := 0; rows < tb.n; rest(100 * time.Millisecond) {
 		must(tb.t, db.QueryRow("SELECT COUNT(*) FROM readings").Scan(&rows))
 	}
 	return time.Since(start)
