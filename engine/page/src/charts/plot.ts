@@ -115,7 +115,7 @@ export class Plot {
     return {
       stroke: color,
       fill: color + (this.chart.draw === 'bar' ? 'cc' : '2b'),
-      width: this.chart.draw === 'bar' ? 0 : 1.5, // 0 leaves edges where whole pixels are
+      width: this.chart.draw === 'bar' ? 0 : 1, // 0 leaves edges where whole pixels are; above 1 px it takes a browser without a GPU longer
       dash,
       points: { show: false },
       paths: (u) => ({ ...(line.hidden ? { stroke: null, fill: null } : this.path(u, line)), clip: null, flags: 1 }) as never,
