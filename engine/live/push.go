@@ -77,8 +77,10 @@ func (c *class) beat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			body := c.hub.ping(c.key.wire)
-			c.inTurn(func() { c.broadcast(func(v *viewer) { v.pushPing(c, body) }) })
+			c.inTurn(func() {
+				body := c.hub.ping(c.key.wire) // now: it tells the time
+				c.broadcast(func(v *viewer) { v.pushPing(c, body) })
+			})
 		}
 	}
 }
