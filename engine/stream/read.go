@@ -20,8 +20,9 @@ type entry struct {
 // ReadFrames returns up to maxFrames entries of a lane behind after, oldest
 // first, for readers without a position such as charts. If there are none it
 // waits up to block, then returns none; if it may wait, it need not return all that
-// there are. Entries that were trimmed are passed over; numbers of entries are dense (Position.Seq), so that a reader can tell.
-// It needs no lease and may be called concurrently. Errors are Away or Fatal.
+// there are. Entries that were trimmed are passed over; numbers of entries are dense
+// (Position.Seq), so that a reader can tell. It needs no lease and may be called
+// concurrently. Errors are Away or Fatal.
 func (l *Log) ReadFrames(ctx context.Context, stream string, number int, after event.Position, maxFrames int, block time.Duration) ([]Entry, error) {
 	ln, err := l.lane(stream, number)
 	if err != nil {
