@@ -46,16 +46,18 @@ func (tb *table) pixels() {
 	sent := tb.stretch(p, base).sent
 	pause(time.Second) // the last points are drawn by then; nothing is asserted
 	must(tb.t, end.Close())
-	var noted [][2]float64
+	var noted [][3]float64
 	must(tb.t, json.NewDecoder(out).Decode(&noted))
 	must(tb.t, look.Wait())
 	p.stop(tb.t)
-	drawn := newSightings(base, len(sent))
+	came, drawn := newSightings(base, len(sent)), newSightings(base, len(sent))
 	for _, n := range noted {
 		if i := numberOf(n[0]); i%crowdChart == 0 { // one of the chart that is looked at
-			drawn.see(i, time.UnixMilli(int64(n[1])))
+			came.see(i, time.UnixMilli(int64(n[1])))
+			drawn.see(i, time.UnixMilli(int64(n[2])))
 		}
 	}
+	fmt.Printf("(p) at %d/s: publish -> page's script %s\n", crowdRate, came.report(sent))
 	fmt.Printf("(p) at %d/s: publish -> pixel %s, of which one in %d is on the chart\n", crowdRate, drawn.report(sent), crowdChart)
 	tb.framesPerSecond()
 }

@@ -25,6 +25,7 @@ test('slow charts take turns, so that a frame stays short', () => {
     w.painter.add(() => {
       drawn.push(i);
       w.take(2); // ms
+      return true;
     });
   }
   w.tick();
@@ -33,23 +34,41 @@ test('slow charts take turns, so that a frame stays short', () => {
   expect([...drawn].sort()).toEqual([0, 1, 2, 3]);
 });
 
-test('a chart is drawn no more often than the eye needs', () => {
+test('a whole chart is drawn no more often than the eye needs, what is new of it in each frame', () => {
   const w = world();
-  let n = 0;
-  w.painter.add(() => void n++);
+  let [asked, wholes] = [0, 0];
+  w.painter.add((whole) => {
+    asked++;
+    if (whole) wholes++;
+    return whole;
+  });
   for (let i = 0; i < 100; i++) w.tick(10);
-  expect(n).toBe(25);
+  expect(asked).toBe(100);
+  expect(wholes).toBe(25);
+});
+
+test('a chart that had nothing to draw as a whole need not wait when it has', () => {
+  const w = world();
+  let news = false;
+  let n = 0;
+  w.painter.add((whole) => whole && news && ++n > 0);
+  w.tick(10);
+  w.tick(10);
+  news = true;
+  w.tick(10);
+  expect(n).toBe(1);
 });
 
 test('it stops when there is nothing to draw, and begins again', () => {
   const w = world();
   let n = 0;
-  const end = w.painter.add(() => void n++);
+  const draw = () => ++n > 0;
+  const end = w.painter.add(draw);
   w.tick();
   end();
   w.tick();
   expect(w.tick()).toBe(false);
-  w.painter.add(() => void n++);
+  w.painter.add(draw);
   w.tick();
   expect(n).toBe(2);
 });

@@ -1,14 +1,18 @@
-const leastPause = 33; // ms between two drawings of one chart
+const leastPause = 33; // ms between two drawings of a whole chart
 const budget = 3; // ms of a frame after which the other charts wait for the next; the browser paints in the rest
 
+/** Draws what is new on a chart; all of it, for which it answers true, only if whole. */
+export type Draw = (whole: boolean) => boolean;
+
 interface Canvas {
-  draw: () => unknown;
-  drawn: number; // when, ms
+  draw: Draw;
+  drawn: number; // when all of it was, ms
 }
 
 /**
- * Draws charts in turn, frame by frame. Many or dense charts are drawn less often
- * each; the page goes on answering to its user.
+ * Draws charts in turn, frame by frame. What has come behind the ends of lines is drawn
+ * in each frame, whole charts less often, many or dense ones less often still; the page
+ * goes on answering to its user.
  */
 export class Painter {
   private readonly canvases: Canvas[] = [];
@@ -21,7 +25,7 @@ export class Painter {
   ) {}
 
   /** Calls draw again and again until the result is called. */
-  add(draw: () => unknown): () => void {
+  add(draw: Draw): () => void {
     const canvas = { draw, drawn: -Infinity };
     this.canvases.push(canvas);
     if (!this.running) this.frame((now) => this.run(now));
@@ -37,9 +41,7 @@ export class Painter {
     for (let n = this.canvases.length; n > 0 && this.clock() < end; n--) {
       this.next = (this.next + 1) % this.canvases.length;
       const canvas = this.canvases[this.next] as Canvas;
-      if (now - canvas.drawn < leastPause) continue;
-      canvas.drawn = now;
-      canvas.draw();
+      if (canvas.draw(now - canvas.drawn >= leastPause)) canvas.drawn = now;
     }
   }
 }

@@ -28,6 +28,11 @@ export class Box {
     return this.top + ((this.hi - v) / (this.hi - this.lo)) * this.height;
   }
 
+  /** Whether the value is between the ends of the axis. */
+  holds(v: number): boolean {
+    return v >= this.lo && v <= this.hi;
+  }
+
   /** The value nearest to zero that is on the axis: where bars and areas stand. */
   get base(): number {
     return Math.min(Math.max(0, this.lo), this.hi);
@@ -51,21 +56,22 @@ export function linePath(c: Column, box: Box, step = false): Paths {
   return { stroke, fill: null };
 }
 
-/** Draws the points of a line with pen. */
-export function follow(c: Column, box: Box, step: boolean, pen: Pen): void {
+/** Draws the points of a line with pen, from the last one on that is left of the box or the one with number first. */
+export function follow(c: Column, box: Box, step: boolean, pen: Pen, first = 0): void {
+  const { times, values } = c;
   let y = NaN;
-  for (let i = Math.max(c.search(box.from) - 1, 0); i < c.length; i++) {
-    const v = c.value(i);
+  for (let i = Math.max(c.search(box.from) - 1, first); i < times.length; i++) {
+    const [t, v] = [times[i] as number, values[i] as number];
     if (Number.isNaN(v)) {
       pen.lift();
       y = NaN;
       continue;
     }
-    const x = Math.round(box.x(c.time(i)));
+    const x = Math.round(box.x(t));
     if (step && !Number.isNaN(y)) pen.to(x, y);
     y = box.y(v);
     pen.to(x, y);
-    if (c.time(i) > box.to) break;
+    if (t > box.to) break;
   }
   if (step && !Number.isNaN(y)) pen.to(Math.max(pen.x, Math.round(box.x(box.to))), y);
   pen.lift();

@@ -1,6 +1,7 @@
 import uPlot from 'uplot';
 import { look } from './colors';
 import { envelope } from './envelope';
+import { Ends, type Piece } from './ends';
 import { axisNumber, axisTime, zoned } from '../format';
 import { handling, loadHandling, type Handle } from './handling';
 import { columnOf, type Chart, type Line } from '../live/store';
@@ -17,6 +18,8 @@ const valueSteps = Array.from({ length: 60 }, (_, i) => [1, 2, 5].map((n) => Num
 const cut = 18; // px from the right edge: a label there would be cut off
 const tallestRow = 44; // px, of a state chart
 const mostLetters = 14; // of a line's name beside its row
+const lineWidth = 1; // px; above that it takes a browser without a GPU longer
+const freshFor = 1000; // ms after which all is drawn anew if something has come: marks and limits stand over lines again
 
 /** A property of the page's style, such as --muted. */
 function css(name: string): string {
@@ -33,6 +36,8 @@ export class Plot {
   private readonly u: uPlot;
   private readonly dots: HTMLElement[] = [];
   private handle: Handle | undefined;
+  private readonly ends = new Ends();
+  private drawnAt = -Infinity; // all of it, ms
   private drawnRevision = -1;
   private drawnMarks: readonly Mark[] | undefined;
   private drawnEnvelope = false;
@@ -115,7 +120,7 @@ export class Plot {
     return {
       stroke: color,
       fill: color + (this.chart.draw === 'bar' ? 'cc' : '2b'),
-      width: this.chart.draw === 'bar' ? 0 : 1, // 0 leaves edges where whole pixels are; above 1 px it takes a browser without a GPU longer
+      width: this.chart.draw === 'bar' ? 0 : lineWidth, // 0 leaves edges where whole pixels are
       dash,
       points: { show: false },
       paths: (u) => ({ ...(line.hidden ? { stroke: null, fill: null } : this.path(u, line)), clip: null, flags: 1 }) as never,
@@ -186,23 +191,78 @@ export class Plot {
   }
 
   /**
-   * Draws the last span ms before right, if there is something new to see: other
-   * points, marks, another span, or a move of at least half a pixel.
+   * Draws the last span ms before right, if there is something new to see: points, marks,
+   * another span, or a move of a pixel. Points behind the ends of lines are drawn alone;
+   * all else only if whole, and then it answers true.
    */
-  draw(right: number, span: number): void {
+  draw(right: number, span: number, whole: boolean): boolean {
     this.take();
-    const step = span / Math.max(this.u.bbox.width, 1) / 2;
-    const same = this.chart.revision === this.drawnRevision && marks.value === this.drawnMarks && envelope.value === this.drawnEnvelope;
-    if (same && span === this.span && Math.abs(right - this.right) < step) return;
+    const stays = this.stays(right, span);
+    if (stays && this.chart.revision === this.drawnRevision) return false;
+    if (stays && this.extend()) return false;
+    if (!whole) return false;
+    this.drawAll(right, span);
+    return true;
+  }
+
+  /** Whether what is drawn need not move, and has nothing old upon it but lines that have grown. */
+  private stays(right: number, span: number): boolean {
+    const step = this.pixel(span);
+    const still = span === this.span && right <= this.right && right > this.right - step;
+    return still && marks.value === this.drawnMarks && envelope.value === this.drawnEnvelope;
+  }
+
+  /** The time that one pixel of the canvas shows, ms. */
+  private pixel(span: number): number {
+    return span / Math.max(this.u.bbox.width, 1);
+  }
+
+  /** Draws what has come behind the ends of lines; false if that is not all that is new. */
+  private extend(): boolean {
+    const plain = this.chart.draw === 'line' || this.chart.draw === 'step';
+    if (!plain || envelope.value || performance.now() - this.drawnAt > freshFor) return false;
+    const pieces = this.ends.take(this.chart.lines, new Box(this.u), this.chart.draw === 'step');
+    if (!pieces) return false;
+    this.drawnRevision = this.chart.revision;
+    if (pieces.length) this.stroke(pieces);
+    return true;
+  }
+
+  /** Strokes pieces of lines as uPlot strokes lines. */
+  private stroke(pieces: readonly Piece[]): void {
+    const { ctx, bbox } = this.u;
+    const width = lineWidth * devicePixelRatio;
+    const offset = (width % 2) / 2;
+    ctx.save();
+    ctx.translate(offset, offset);
+    ctx.beginPath();
+    ctx.rect(bbox.left - width / 2, bbox.top - width / 2, bbox.width + width, bbox.height + width);
+    ctx.clip();
+    ctx.lineWidth = width;
+    ctx.lineJoin = 'round';
+    for (const { line, path } of pieces) {
+      const { color, dash } = look(line.index, this.dark);
+      ctx.strokeStyle = color;
+      ctx.setLineDash(dash);
+      ctx.stroke(path);
+    }
+    ctx.restore();
+  }
+
+  /** Draws all, with the right edge at a whole pixel of time: lines move as they are, without a tremble. */
+  private drawAll(right: number, span: number): void {
+    const step = this.pixel(span);
+    this.drawnAt = performance.now();
     this.drawnRevision = this.chart.revision;
     this.drawnMarks = marks.value;
     this.drawnEnvelope = envelope.value;
-    this.right = right;
+    this.right = Math.ceil(right / step) * step;
     this.span = span;
     this.u.batch(() => {
       this.u.setData(this.frame(), false);
-      this.u.setScale('x', { min: right - span, max: right });
+      this.u.setScale('x', { min: this.right - span, max: this.right });
     });
+    this.ends.set(this.chart.lines);
     this.handle?.place(wide(this.u));
     if (!Number.isNaN(this.hover)) this.cursor();
   }
@@ -212,11 +272,17 @@ export class Plot {
     if (this.handle || !handling.value) return;
     const view = () => ({ right: this.right, span: this.span });
     this.handle = handling.value.handle({ host: this.host, over: this.u.over, chart: this.chart, dark: this.dark, view });
+    this.forget();
+  }
+
+  /** Has all drawn anew. */
+  private forget(): void {
     this.drawnRevision = -1;
+    this.drawnAt = -Infinity;
   }
 
   resize(width: number, height: number): void {
-    this.drawnRevision = -1;
+    this.forget();
     this.u.setSize({ width: Math.max(width, 50), height: Math.max(height, 50) });
   }
 

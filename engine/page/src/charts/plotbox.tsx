@@ -46,7 +46,7 @@ function usePlot(chart: Chart, hover: { value: number }) {
 /** Draws plot again and again while it is in view, until the result is called. */
 function follow(el: HTMLElement, plot: Plot, chart: Chart): () => void {
   let visible = true;
-  const end = painter.add(() => visible && plot.draw(rightOf(chart), spanOf(chart)));
+  const end = painter.add((whole) => visible && plot.draw(rightOf(chart), spanOf(chart), whole));
   const seen = new IntersectionObserver((es) => (visible = es.at(-1)?.isIntersecting ?? true));
   const sized = new ResizeObserver(() => plot.resize(el.clientWidth, el.clientHeight));
   seen.observe(el);

@@ -42,6 +42,21 @@ describe('Column', () => {
     expect([kept.length, kept.oldest]).toEqual([400, 10]);
   });
 
+  it('tells growth at its end from other changes', () => {
+    const c = filled([10, 1], [20, 2]);
+    const change = (f: () => void): [number, number] => {
+      const { appended, rewritten } = c;
+      f();
+      return [c.appended - appended, c.rewritten - rewritten];
+    };
+    expect(change(() => c.insert(20, 3))).toEqual([1, 0]);
+    expect(change(() => c.insert(19, 3))).toEqual([0, 1]);
+    expect(change(() => c.break())).toEqual([1, 0]);
+    expect(change(() => c.break())).toEqual([0, 0]);
+    expect(change(() => c.insert(5000, 1))).toEqual([1, 0]); // the others leave
+    expect(change(() => c.adopt(filled([4000, 1])))[1]).toBeGreaterThan(0);
+  });
+
   it('knows the newest value up to a time', () => {
     const c = filled([10, 1], [20, 2], [20, NaN], [30, 3]);
     expect(c.last()?.v).toBe(3);

@@ -8,6 +8,10 @@ export class Column {
   private from = 0;
   private to = 0;
   private kept = false;
+  /** How many points have come at its end. */
+  appended = 0;
+  /** Rises when points change anywhere else; that the oldest leave does not count. */
+  rewritten = 0;
 
   constructor(
     private windowMs: number,
@@ -24,6 +28,16 @@ export class Column {
 
   value(i: number): number {
     return this.v[this.from + i] ?? NaN;
+  }
+
+  /** The times of all points, as they are until the column changes. */
+  get times(): Float64Array {
+    return this.t.subarray(this.from, this.from + this.length);
+  }
+
+  /** The values of all points, as they are until the column changes. */
+  get values(): Float64Array {
+    return this.v.subarray(this.from, this.from + this.length);
   }
 
   /** Time of the newest point, NaN if there is none. */
@@ -45,7 +59,8 @@ export class Column {
       at = this.from + this.after(t);
       this.t.copyWithin(at + 1, at, this.to);
       this.v.copyWithin(at + 1, at, this.to);
-    }
+      this.rewritten++;
+    } else this.appended++;
     this.t[at] = t;
     this.v[at] = v;
     this.to++;
@@ -111,6 +126,7 @@ export class Column {
       return;
     }
     const first = history.time(0);
+    this.rewritten++;
     this.to = this.from + this.search(first);
     this.break();
     for (let i = 0; i < history.length; i++) this.insert(history.time(i), history.value(i));
@@ -136,10 +152,11 @@ export class Column {
 
   /** Least and greatest value of points from time a to b; undefined if there is none. */
   extent(a: number, b: number): [number, number] | undefined {
+    const { times, values } = this;
     let lo = Infinity;
     let hi = -Infinity;
-    for (let i = this.search(a); i < this.length && this.time(i) <= b; i++) {
-      const v = this.value(i);
+    for (let i = this.search(a); i < times.length && (times[i] as number) <= b; i++) {
+      const v = values[i] as number;
       if (v < lo) lo = v;
       if (v > hi) hi = v;
     }

@@ -14,6 +14,17 @@ test('a column shows what it has up to a time, and keeps the rest', () => {
   expect(c.newest).toBe(40);
 });
 
+test('what it shows otherwise is no growth at its end', () => {
+  const c = new PastColumn();
+  for (const t of [10, 20, 30]) c.insert(t, t);
+  c.show(10);
+  const { rewritten } = c;
+  c.show(19);
+  expect(c.rewritten).toBe(rewritten);
+  c.show(20);
+  expect(c.rewritten).toBeGreaterThan(rewritten);
+});
+
 test('it keeps everything, however much and in whatever order it comes', () => {
   const c = new PastColumn();
   for (let i = 0; i < 5000; i++) c.insert((i * 7919) % 5000, i);

@@ -14,7 +14,9 @@ export class PastColumn extends Column {
 
   /** Shows the points up to at. */
   show(at: number): void {
+    const { length } = this;
     this.shown = undefined;
     this.shown = this.search(at + 1);
+    if (this.shown !== length) this.rewritten++;
   }
 }
