@@ -11,6 +11,7 @@ export class Box {
   readonly height: number;
   private readonly lo: number;
   private readonly hi: number;
+  private readonly perMs: number; // px
 
   constructor(u: uPlot) {
     ({ left: this.left, top: this.top, width: this.width, height: this.height } = u.bbox);
@@ -18,10 +19,11 @@ export class Box {
     this.to = u.scales.x?.max ?? 1;
     this.lo = u.scales.y?.min ?? 0;
     this.hi = u.scales.y?.max ?? 1;
+    this.perMs = this.width / (this.to - this.from);
   }
 
   x(t: number): number {
-    return this.left + ((t - this.from) / (this.to - this.from)) * this.width;
+    return this.left + (t - this.from) * this.perMs;
   }
 
   y(v: number): number {
@@ -56,25 +58,59 @@ export function linePath(c: Column, box: Box, step = false): Paths {
   return { stroke, fill: null };
 }
 
-/** Draws the points of a line with pen, from the last one on that is left of the box or the one with number first. */
+/**
+ * Draws the points of a line with pen, from the last one on that is left of the box or
+ * the one with number first. Of those in one pixel column it takes the first, the least,
+ * the greatest and the last: all that is seen of them.
+ */
 export function follow(c: Column, box: Box, step: boolean, pen: Pen, first = 0): void {
   const { times, values } = c;
   let y = NaN;
-  for (let i = Math.max(c.search(box.from) - 1, first); i < times.length; i++) {
-    const [t, v] = [times[i] as number, values[i] as number];
+  let i = Math.max(c.search(box.from) - 1, first);
+  while (i < times.length) {
+    const x = Math.round(box.x(times[i] as number));
+    let v = values[i] as number;
     if (Number.isNaN(v)) {
       pen.lift();
       y = NaN;
+      i++;
       continue;
     }
-    const x = Math.round(box.x(t));
     if (step && !Number.isNaN(y)) pen.to(x, y);
+    pen.to(x, box.y(v));
+    const end = columnEnd(times, values, box, x, i);
+    if (end > i + 1) {
+      const [lo, hi] = extremes(values, i, end);
+      pen.to(x, box.y(lo));
+      pen.to(x, box.y(hi));
+      v = values[end - 1] as number;
+      pen.to(x, box.y(v));
+    }
     y = box.y(v);
-    pen.to(x, y);
-    if (t > box.to) break;
+    if ((times[end - 1] as number) > box.to) break;
+    i = end;
   }
   if (step && !Number.isNaN(y)) pen.to(Math.max(pen.x, Math.round(box.x(box.to))), y);
   pen.lift();
+}
+
+/** The number behind that of the last value behind i without a break that is in pixel column x. */
+function columnEnd(times: Float64Array, values: Float64Array, box: Box, x: number, i: number): number {
+  do i++;
+  while (i < times.length && Math.round(box.x(times[i] as number)) === x && !Number.isNaN(values[i] as number));
+  return i;
+}
+
+/** The least and the greatest of values from a to before b. */
+function extremes(values: Float64Array, a: number, b: number): [number, number] {
+  let lo = values[a] as number;
+  let hi = lo;
+  for (let i = a + 1; i < b; i++) {
+    const v = values[i] as number;
+    if (v < lo) lo = v;
+    else if (v > hi) hi = v;
+  }
+  return [lo, hi];
 }
 
 /** Draws from point to point, with one stroke for all points of a pixel column. */
