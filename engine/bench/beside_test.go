@@ -50,11 +50,11 @@ func (tb *table) besideReplay() {
 	dsn, db := tb.store(0)
 	p := tb.start("bench_beside", "strict", dsn)
 	p.drain(tb.t, ingestedMetric, tb.n)
-	fmt.Printf("(n) live at %d/s alone: %s\n", latencyRate, tb.steady(p, db, tb.n))
+	fmt.Printf("(n) live at %d/s alone: %s\n", tb.rate, tb.steady(p, db, tb.n))
 	done, wg := make(chan struct{}), sync.WaitGroup{}
 	replayed := 0
 	wg.Go(func() { replayed = tb.replayUntil(p, done) })
-	fmt.Printf("(n) live at %d/s beside a replay: %s", latencyRate, tb.steady(p, db, 2*tb.n))
+	fmt.Printf("(n) live at %d/s beside a replay: %s", tb.rate, tb.steady(p, db, 2*tb.n))
 	close(done)
 	wg.Wait()
 	fmt.Printf("; %d replays of %d readings meanwhile\n", replayed, tb.n)

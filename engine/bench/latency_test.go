@@ -21,10 +21,7 @@ import (
 	"github.com/millrace/millrace/engine/lifecycle"
 )
 
-const (
-	latencyRate    = 1000 // readings a second
-	latencySeconds = 20
-)
+const latencySeconds = 20
 
 // latency measures the way of readings that come at a steady rate.
 func (tb *table) latency() {
@@ -35,8 +32,8 @@ func (tb *table) latency() {
 	pause(2 * time.Second) // all sources consume by then; nothing is asserted
 	told := tb.steady(p, db, 0)
 	used := p.stop(tb.t)
-	fmt.Printf("latency at %d/s, strict: %s; %.1f CPU s/M, %d MB\n", latencyRate,
-		told, used.cpu.Seconds()*1e6/(latencyRate*latencySeconds), used.peak>>20)
+	fmt.Printf("latency at %d/s, strict: %s; %.1f CPU s/M, %d MB\n", tb.rate,
+		told, used.cpu.Seconds()*1e6/(float64(tb.rate*latencySeconds)), used.peak>>20)
 }
 
 // empty declares the four queues and empties them.
@@ -54,7 +51,7 @@ func (tb *table) empty() {
 // it took from each publish to the moment when another connection saw the row, and
 // when a viewer's frame brought the point.
 func (tb *table) steady(p *process, db *sql.DB, base int) string {
-	total := latencyRate * latencySeconds
+	total := tb.rate * latencySeconds
 	sent := make([]time.Time, total) // by number; written before the reading can be seen
 	rows, frames := newSightings(base, total), newSightings(base, total)
 	var wg sync.WaitGroup
@@ -79,7 +76,7 @@ func (tb *table) steady(p *process, db *sql.DB, base int) string {
 
 // pace publishes a reading for each place of sent, five at a time.
 func (tb *table) pace(base int, sent []time.Time) {
-	tb.paceAt(latencyRate, base, sent, func(int, *amqp091.Publishing) {})
+	tb.paceAt(tb.rate, base, sent, func(int, *amqp091.Publishing) {})
 }
 
 // batch is how long a paced publisher waits between the readings that it sends at once.

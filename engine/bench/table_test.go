@@ -71,6 +71,7 @@ func selfCPU() time.Duration {
 type table struct {
 	*servers
 	n     int
+	rate  int    // readings a second of the latencies
 	note  string // what is special about these servers
 	lines []line
 }
@@ -83,7 +84,7 @@ func (tb *table) add(l line) {
 // TestTable prints the table. It checks that every rig stored what it was given;
 // it holds nothing against the clock. BENCH_ONLY names rigs, such as "bd".
 func TestTable(t *testing.T) {
-	tb := &table{servers: startServers(t), n: count(t)}
+	tb := &table{servers: startServers(t), n: count(t), rate: setting(t, "BENCH_RATE", 1000)}
 	rigs := []struct {
 		letter string
 		run    func()
