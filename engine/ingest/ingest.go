@@ -58,8 +58,9 @@ type Config struct {
 	Identify    Identify
 	Key         func(m *node.Message, ev *event.Event) (string, error) // nil: queue and routing key
 	Compression event.Compression
-	FrameEvents int // most events of a frame; default 1024
-	FrameBytes  int // most bytes of a frame before compression; default 1 MiB
+	FrameEvents int            // most events of a frame; default 1024
+	FrameBytes  int            // most bytes of a frame before compression; default 1 MiB
+	Rest        lifecycle.Rest // of a lane before its next append; default: none
 	Limits      Limits
 	Observer    Observer
 	Logger      *slog.Logger

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/lifecycle"
 	"github.com/millrace/millrace/engine/node"
 	"github.com/millrace/millrace/engine/stream"
 )
@@ -373,4 +374,42 @@ func TestLostLeaseEndsTheIngest(t *testing.T) {
 			t.Fatalf("Run = %v with %d acknowledged; want %v, 0", err, len(b.acked), stream.ErrLostLease)
 		}
 	})
+}
+
+// The control is the same without a rest.
+func TestALaneRestsBetweenSmallFrames(t *testing.T) {
+	for _, c := range []struct {
+		rest float64
+		want time.Duration // from one stored frame to the next
+	}{{0, time.Millisecond}, {10, 11 * time.Millisecond}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newMemoryLog(t)
+			var stored []time.Time
+			l.fail = func(int) error {
+				stored = append(stored, time.Now())
+				return nil
+			}
+			b := &broker{queue: make([]node.Message, 24), batch: 6, stored: func(string) bool { return true }}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			b.empty = cancel
+			in, err := New(Config{
+				Pipeline: "p", Node: "n", Source: b, Log: l, Lanes: 1, FrameEvents: 6, Rest: lifecycle.Rest{Share: c.rest}, Observer: silent{}, Logger: slog.New(slog.DiscardHandler),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := in.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			for i := 1; i < len(stored); i++ {
+				if gap := stored[i].Sub(stored[i-1]); gap != c.want {
+					t.Fatalf("rest %v: frame %d came %s after the one before; want %s", c.rest, i, gap, c.want)
+				}
+			}
+			if len(stored) != 4 || len(l.lanes[0]) != 24 {
+				t.Fatalf("%d frames of %d events; want 4 of 24", len(stored), len(l.lanes[0]))
+			}
+		})
+	}
 }

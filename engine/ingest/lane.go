@@ -97,7 +97,10 @@ func newLane(in *Ingest, number int, acks *ackQueue) *lane {
 // run appends what comes, at once when idle and in larger frames when chunks have
 // queued up behind an append.
 func (l *lane) run(ctx context.Context) error {
+	rest := l.in.Rest
 	for c := range l.chunks {
+		rest.Wait(ctx)
+		began := time.Now()
 		batches := append([]*batch(nil), c.batch)
 		for len(c.events) < l.in.FrameEvents && c.bytes < l.in.FrameBytes {
 			next, ok := l.tryNext()
@@ -110,6 +113,7 @@ func (l *lane) run(ctx context.Context) error {
 		if err := l.store(ctx, c); err != nil {
 			return err
 		}
+		rest.Over(len(c.events), began)
 		if err := l.acks.stored(batches); err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
-// Package lifecycle holds the two moves that everything that runs until a context
-// ends has in common: finishing work already taken, and pausing without outliving
-// the context. It starts no goroutine that nobody ends.
+// Package lifecycle holds the moves that everything that runs until a context ends
+// has in common: finishing work already taken, pausing without outliving the context,
+// and resting between portions of work. It starts no goroutine that nobody ends.
 package lifecycle
 
 import (

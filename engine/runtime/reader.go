@@ -8,6 +8,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/lifecycle"
 	"github.com/millrace/millrace/engine/live"
 	"github.com/millrace/millrace/engine/plan"
 	"github.com/millrace/millrace/engine/spec"
@@ -49,9 +50,17 @@ func (l liveLog) ReadFrames(ctx context.Context, s string, lane int, after event
 	return out, err
 }
 
-// readers opens a subscriber for every lane of the streams. start gives the
-// position to begin after; nil begins at the log's own.
-func (g *generation) readers(ctx context.Context, lease *stream.Lease, id string, streams []string, start startFunc, onStop func(error)) ([]stage.Reader, error) {
+// Rests between small portions: charts do not wait for them, frames of the journal and
+// transactions become fewer and larger.
+var (
+	noRest     lifecycle.Rest
+	sourceRest = lifecycle.Rest{Share: 1, From: 4}
+	storeRest  = lifecycle.Rest{Share: 2, From: 8}
+)
+
+// readers opens a subscriber for every lane of the streams. start gives the position
+// to begin after; rest is what the lanes' readers take.
+func (g *generation) readers(ctx context.Context, lease *stream.Lease, id string, streams []string, rest lifecycle.Rest, start startFunc, onStop func(error)) ([]stage.Reader, error) {
 	var list []stage.Reader
 	for _, s := range streams {
 		for lane := range g.log.Lanes() {
@@ -61,7 +70,7 @@ func (g *generation) readers(ctx context.Context, lease *stream.Lease, id string
 			}
 			sub, err := g.subscriber(stream.SubscriberConfig{
 				Log: g.log, Lease: lease, Reader: g.reader(id), Stream: s, Lane: lane, Start: at,
-				MaxEvents: g.spec.Unit.MaxEvents, MaxBytes: int(g.spec.Unit.MaxBytes),
+				MaxEvents: g.spec.Unit.MaxEvents, MaxBytes: int(g.spec.Unit.MaxBytes), Rest: rest,
 				Logger: g.Logger, OnStop: onStop,
 			})
 			if err != nil {

@@ -100,7 +100,11 @@ func (s *sinkRun) run(ctx context.Context, lease *stream.Lease) error {
 	g := s.gen
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	readers, err := g.readers(ctx, lease, s.plan.ID, streamsOf(s.plan.Edges), s.start(lease), func(err error) { stop(err) })
+	rest := noRest
+	if _, transactions := s.sink.(node.Positioned); transactions {
+		rest = storeRest
+	}
+	readers, err := g.readers(ctx, lease, s.plan.ID, streamsOf(s.plan.Edges), rest, s.start(lease), func(err error) { stop(err) })
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (r *sourceRun) run(ctx context.Context, lease *stream.Lease) error {
 	e := r.engine
 	in, err := ingest.New(ingest.Config{
 		Pipeline: r.spec.Name, Node: r.node.ID, Source: r.source, Log: leased{e.log, lease}, Lanes: r.spec.Lanes,
-		Incarnation: e.log.Incarnation(), Identify: r.identify, Key: r.key, Compression: e.compression(),
+		Incarnation: e.log.Incarnation(), Identify: r.identify, Key: r.key, Compression: e.compression(), Rest: sourceRest,
 		Observer: e.recorder, Logger: e.Logger, Limits: ingest.Limits{
 			Message: int(r.spec.Limits.Message), Headers: int(r.spec.Limits.Headers),
 			Identity: int(r.spec.Limits.Identity), Key: int(r.spec.Limits.Key),

@@ -96,7 +96,7 @@ func (s *stageRun) run(ctx context.Context, lease *stream.Lease) error {
 	g := s.gen
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	readers, err := g.readers(ctx, lease, s.plan.ID, s.plan.Inputs, g.fromLog(s.plan.ID), func(err error) { stop(err) })
+	readers, err := g.readers(ctx, lease, s.plan.ID, s.plan.Inputs, noRest, g.fromLog(s.plan.ID), func(err error) { stop(err) })
 	if err != nil {
 		return err
 	}

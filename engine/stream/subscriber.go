@@ -28,6 +28,7 @@ type SubscriberConfig struct {
 	MaxBytes  int            // most bytes of frames of a unit, likewise; default 4 MiB
 	Start     event.Position // entry to read behind; zero: the reader's position in the log
 	Until     event.Position // last entry to hand out; zero: there is no last one
+	Rest      lifecycle.Rest // before the next unit is taken; default: none
 	Drain     time.Duration  // how long a unit in flight may still be handled after the end; default 10 s
 
 	Logger *slog.Logger // default: discards
@@ -169,12 +170,15 @@ func (s *LaneSubscriber) start(ctx context.Context) (event.Position, error) {
 
 // handOut takes units from q and sees each through to its commit.
 func (s *LaneSubscriber) handOut(taking, work context.Context, q *queue, after event.Position, out chan<- *message.Message) error {
+	rest := s.cfg.Rest
 	var items []item
 	for {
+		rest.Wait(taking)
 		var ok bool
 		if items, ok = q.take(taking, items); !ok {
 			return nil
 		}
+		began := time.Now()
 		u, letters := s.unit(after, items)
 		if err := s.keep(work, letters); err != nil {
 			return err
@@ -184,6 +188,7 @@ func (s *LaneSubscriber) handOut(taking, work context.Context, q *queue, after e
 			return err
 		}
 		after = u.Last
+		rest.Over(len(u.Events), began)
 	}
 }
 

@@ -63,6 +63,7 @@ func Run(t *testing.T, database Database) {
 		{"entries in the places of lost ones are not passed over", findsReusedPlaces},
 		{"an accepted loss lets the log go on", acceptsLoss},
 		{"units merge what has queued up", mergesUnits},
+		{"a reader that rests leaves time between small units", restsBetweenUnits},
 		{"an undecodable entry becomes a dead letter", passesUndecodable},
 		{"a nacked unit comes again", redelivers},
 		{"a unit in flight at the end may still be finished", drains},

@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/millrace/millrace/engine/event"
+	"github.com/millrace/millrace/engine/lifecycle"
 	"github.com/millrace/millrace/engine/stream"
 )
 
@@ -148,6 +149,25 @@ func mergesUnits(t *testing.T, database Database) {
 	}
 	if at := r.position("x@live", stream.Journal, 0); at != last {
 		t.Fatalf("position %s; want %s", at, last)
+	}
+}
+
+// restsBetweenUnits has a unit of some events take 5 ms: the next one comes 15 ms later
+// at the earliest, though it is there.
+func restsBetweenUnits(t *testing.T, database Database) {
+	r := start(t, database(t))
+	le, _ := stage(t, r, 0)
+	src := r.lease("source:b")
+	u := subscribe(r, le, stream.SubscriberConfig{Reader: "x@live", Stream: stream.Journal, Rest: lifecycle.Rest{Share: 3}})
+	r.put(src, stream.Journal, 0, "first", 10)
+	msg, _ := u.next()
+	r.put(src, stream.Journal, 0, "second", 1)
+	lifecycle.Sleep(t.Context(), 5*time.Millisecond)
+	over := time.Now()
+	u.ack(msg)
+	_, d := u.next()
+	if rest := time.Since(over); rest < 15*time.Millisecond || d.Unit.Events[0].RootID != "second-0" {
+		t.Fatalf("%s came %s after the first unit; want second-0 after at least 15ms", d.Unit.Events[0].RootID, rest)
 	}
 }
 
