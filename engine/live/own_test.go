@@ -62,16 +62,12 @@ func TestConnectionOfItsOwn(t *testing.T) {
 	}
 	lines := bufio.NewScanner(answer.Body)
 	until(t, lines, "hello")
-	if got := until(t, lines, "frame"); !strings.Contains(got, `"v":[1]`) {
-		t.Errorf("the history is %s", got)
-	}
+	untilFrame(t, lines, `"v":[1]`)
 	for range 3 {
 		until(t, lines, "ping")
 	}
 	log.Append(readings, 0, reading("a", 2))
-	if got := until(t, lines, "frame"); !strings.Contains(got, `"v":[2]`) {
-		t.Errorf("the frame is %s", got)
-	}
+	untilFrame(t, lines, `"v":[2]`)
 	next, end := start(t, config(t, log, ping))
 	<-next.Ready()
 	hub.Replace(next)
@@ -79,14 +75,20 @@ func TestConnectionOfItsOwn(t *testing.T) {
 	until(t, lines, "reset")
 	until(t, lines, "frame")
 	log.Append(readings, 0, reading("a", 3))
-	if got := until(t, lines, "frame"); !strings.Contains(got, `3]`) {
-		t.Errorf("the frame of the next hub is %s", got)
-	}
+	untilFrame(t, lines, `3]`)
 	until(t, lines, "ping")
 	end()
 	until(t, lines, "bye")
 	if lines.Scan() && lines.Text() != "" || lines.Scan() {
 		t.Errorf("behind the bye comes %q", lines.Text())
+	}
+}
+
+// untilFrame reads until a frame holds text: a history has what the hub has read by
+// then, and what it has not comes behind.
+func untilFrame(t *testing.T, lines *bufio.Scanner, text string) {
+	t.Helper()
+	for !strings.Contains(until(t, lines, "frame"), text) {
 	}
 }
 
