@@ -33,7 +33,7 @@ func (tb *table) latency() {
 	told := tb.steady(p, db, 0)
 	used := p.stop(tb.t)
 	fmt.Printf("latency at %d/s, strict: %s; %.1f CPU s/M, %d MB\n", tb.rate,
-		told, used.cpu.Seconds()*1e6/(float64(tb.rate*latencySeconds)), used.peak>>20)
+		told, used.cpu.Seconds()*1e6/float64(tb.rate*latencySeconds), used.peak>>20)
 }
 
 // empty declares the four queues and empties them.
@@ -74,7 +74,7 @@ func (tb *table) steady(p *process, db *sql.DB, base int) string {
 	return fmt.Sprintf("publish -> row %s; publish -> SSE frame %s", rows.report(sent), frames.report(sent))
 }
 
-// pace publishes a reading for each place of sent, five at a time.
+// pace publishes a reading for each place of sent at the rate of the latencies.
 func (tb *table) pace(base int, sent []time.Time) {
 	tb.paceAt(tb.rate, base, sent, func(int, *amqp091.Publishing) {})
 }
