@@ -28,7 +28,7 @@ function drawn() {
   const lines = [line(0, [10, 10], [20, 20]), line(1, [10, 50])];
   const ends = new Ends();
   ends.set(lines);
-  const take = (step = false) => ends.take(lines, box, step)?.map((p) => `${p.line.index}: ${(p.path as unknown as { corners: string[] }).corners.join(' ')}`);
+  const take = () => ends.take(lines, box)?.map((p) => `${p.line.index}: ${(p.path as unknown as { corners: string[] }).corners.join(' ')}`);
   return { lines, first: lines[0] as Line, take, ends };
 }
 
@@ -43,7 +43,7 @@ test('a piece begins at the last point that is drawn, and is taken once', () => 
   expect(take()).toEqual(['0: M20,80 30,60 31,50']);
   expect(take()).toEqual([]);
   first.column.insert(32, 0);
-  expect(take(true)).toEqual(['0: M31,50 32,50 32,100 100,100']);
+  expect(take()).toEqual(['0: M31,50 32,100']);
 });
 
 test('a line that was empty, and one behind a break, begin anew', () => {

@@ -18,7 +18,8 @@ export interface Piece {
 
 /**
  * Knows how far the lines of a chart are drawn. Most of what comes to a live chart comes
- * behind their ends and can be drawn alone, over what is there.
+ * behind their ends and can be drawn alone, over what is there; not so where a value holds
+ * until the next one, which takes from what is drawn.
  */
 export class Ends {
   private ends: End[] = [];
@@ -32,7 +33,7 @@ export class Ends {
    * The pieces behind the ends, which then count as drawn. Undefined if something else
    * of a line has changed, or a piece leaves the box: all must be drawn then.
    */
-  take(lines: readonly Line[], box: Box, step: boolean): Piece[] | undefined {
+  take(lines: readonly Line[], box: Box): Piece[] | undefined {
     const ends = lines.map(endOf);
     if (ends.length !== this.ends.length) return undefined;
     const pieces: Piece[] = [];
@@ -42,7 +43,7 @@ export class Ends {
       const fresh = now.appended - was.appended;
       if (!fresh || now.hidden) continue;
       if (!fits(now.column, fresh, box)) return undefined;
-      pieces.push({ line: lines[i] as Line, path: piece(now.column, fresh, box, step) });
+      pieces.push({ line: lines[i] as Line, path: piece(now.column, fresh, box) });
     }
     this.ends = ends;
     return pieces;
@@ -64,8 +65,8 @@ function fits(c: Column, fresh: number, box: Box): boolean {
 }
 
 /** The newest points, from the one on that is drawn already. */
-function piece(c: Column, fresh: number, box: Box, step: boolean): Path2D {
+function piece(c: Column, fresh: number, box: Box): Path2D {
   const path = new Path2D();
-  follow(c, box, step, new Pen(path), Math.max(c.length - fresh - 1, 0));
+  follow(c, box, false, new Pen(path), Math.max(c.length - fresh - 1, 0));
   return path;
 }

@@ -94,7 +94,7 @@ export function follow(c: Column, box: Box, step: boolean, pen: Pen, first = 0):
   pen.lift();
 }
 
-/** The number behind that of the last value behind i without a break that is in pixel column x. */
+/** Where the values that follow point i in pixel column x end: at another column, a break or the last point. */
 function columnEnd(times: Float64Array, values: Float64Array, box: Box, x: number, i: number): number {
   do i++;
   while (i < times.length && Math.round(box.x(times[i] as number)) === x && !Number.isNaN(values[i] as number));

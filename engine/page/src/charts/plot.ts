@@ -205,7 +205,7 @@ export class Plot {
     return true;
   }
 
-  /** Whether what is drawn need not move, and has nothing old upon it but lines that have grown. */
+  /** Whether what is drawn may stay as it is but for its lines: time has moved by less than a pixel, all else is the same. */
   private stays(right: number, span: number): boolean {
     const step = this.pixel(span);
     const still = span === this.span && right <= this.right && right > this.right - step;
@@ -219,9 +219,8 @@ export class Plot {
 
   /** Draws what has come behind the ends of lines; false if that is not all that is new. */
   private extend(): boolean {
-    const plain = this.chart.draw === 'line' || this.chart.draw === 'step';
-    if (!plain || envelope.value || performance.now() - this.drawnAt > freshFor) return false;
-    const pieces = this.ends.take(this.chart.lines, new Box(this.u), this.chart.draw === 'step');
+    if (this.chart.draw !== 'line' || envelope.value || performance.now() - this.drawnAt > freshFor) return false;
+    const pieces = this.ends.take(this.chart.lines, new Box(this.u));
     if (!pieces) return false;
     this.drawnRevision = this.chart.revision;
     if (pieces.length) this.stroke(pieces);
